@@ -1,0 +1,3 @@
+"""Ghost-text completion and checked AI edits for every editor, on open models."""
+
+__version__ = "0.1.0"

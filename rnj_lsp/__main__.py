@@ -1,0 +1,7 @@
+"""`python -m rnj_lsp` is `rnj-lsp`."""
+
+import sys
+
+from rnj_lsp.cli import main
+
+sys.exit(main())
