@@ -3,8 +3,8 @@
     python corpus.py WORK
 
 installs the packages of packages-python.txt and packages-npm.txt into WORK (no dependencies, no
-scripts, nothing is run), takes the Python standard library along, and writes WORK/corpus.jsonl,
-WORK/corpus.json (one entry a package) and the readable list corpus.md beside this file.
+scripts, nothing is run), takes the Python standard library along, and writes WORK/corpus.jsonl and,
+beside this file, the readable list corpus.md.
 """
 
 from __future__ import annotations

@@ -32,8 +32,10 @@ from command import command
 SHARDS = 24
 NAMED_SHARE = 0.9
 """Share of samples whose prefix names the file; the server always does."""
-SMALLEST = 96
+SMALLEST = 64
 """Tokens below which the rest of a row is not worth another sample."""
+ROOMS = (0.2, 0.25, 0.3, 0.4, 0.6, 1.0)
+"""Lengths of samples, as shares of a row; many short ones, since each brings a middle."""
 
 
 class Role(IntEnum):
@@ -285,7 +287,7 @@ def rows(
     roles: list[int] = []
     for source in draws:
         left = recipe.context + 1 - len(tokens)
-        room = min(left, chance.choice((160, 256, 384, 512, 512, 768, 1025)))
+        room = min(left, round(chance.choice(ROOMS) * (recipe.context + 1)))
         make = plain_sample if chance.random() < recipe.plain_share else fill_sample
         sample = make(tokenizer, source, room, chance)
         if sample is not None:

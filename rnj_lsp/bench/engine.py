@@ -28,7 +28,7 @@ _SAMPLE = Path(argparse.__file__)
 """A real file of some 2,600 lines that every Python has."""
 
 _RUNS = 5
-_TYPED_AT = "        # optionals override positionals"
+_TYPED_AT = "        # if no optionals or positionals are available"
 """Where typing goes on in the sample; any line in its middle would do."""
 
 _TYPED = "        value = self._get_value(action, arg_string)"

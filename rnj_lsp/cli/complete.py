@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
+import rnj_lsp
 from rnj_lsp.cli.main import COULD_NOT, CommandError
 from rnj_lsp.cli.serve import open_later
 from rnj_lsp.completion.session import Session
@@ -53,8 +54,26 @@ class Hole:
 
 def try_holes(places: Sequence[str], model: str | None) -> int:
     """Take the rest of a line out of real files, complete there, and show both."""
-    holes = [_hole(*_parsed(place)) for place in places or _default_holes()]
+    holes = [_hole(*_parsed(place)) for place in places] or default_holes()
     return asyncio.run(_try(holes, _settings(model)))
+
+
+_DEFAULT_HOLES = (
+    ("source/edits.py", "    for edit in "),
+    ("models/endpoint.py", "    async def connect(self, on_state: OnState) -> "),
+    ("completion/cache.py", "        self._entries.pop("),
+)
+"""Files of this package, which no model was trained on, and where their holes begin."""
+
+
+def default_holes() -> list[Hole]:
+    """Return the holes that `rnj-lsp try` shows when none is named."""
+    package, holes = Path(rnj_lsp.__file__).parent, []
+    for name, before in _DEFAULT_HOLES:
+        text = (package / name).read_text(encoding="utf-8")
+        lines = text[: text.index(before) + len(before)].split("\n")
+        holes.append(_hole(package / name, len(lines), len(lines[-1]) + 1))
+    return holes
 
 
 async def _try(holes: Sequence[Hole], settings: Settings) -> int:

@@ -103,11 +103,10 @@ def _model(settings: Settings) -> list[Finding]:
     except ModelError as error:
         return [Finding("model", "bad", str(error))]
     found = [Finding("model", "good", f"{choice.name}: {choice.why}")]
-    if choice.path is None:
-        if not choice.local:
-            found.append(Finding("privacy", "note", f"code is sent to {choice.base_url}"))
-        return found
-    found += _local_model(choice, settings.host)
+    if choice.kind in ("starter", "catalogue", "file"):
+        found += _local_model(choice, settings.host)
+    elif not choice.local:
+        found.append(Finding("privacy", "note", f"code is sent to {choice.base_url}"))
     return found
 
 
@@ -127,7 +126,10 @@ def _local_model(choice: Choice, host: HostSettings) -> list[Finding]:
         found.append(Finding("memory", "note", text, advice))
     else:
         found.append(Finding("memory", "good", text))
-    probed = probe_result(path)
+    try:
+        probed = probe_result(path)
+    except ModelError as error:
+        return [*found, Finding("model file", "bad", str(error), "rnj-lsp models list")]
     if probed is None:
         found.append(
             Finding("safe mode", "note", "not known yet: tried when the model first starts")

@@ -23,6 +23,7 @@ from rnj_lsp.models.model import (
     Chunk,
     CompletionRequest,
     HostFailed,
+    KeyRefused,
     ModelError,
     ModelInfo,
     ModelNotFound,
@@ -68,14 +69,19 @@ class OpenAIModel:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         # `model_name` is the endpoint's name for the model; empty: the first that it lists.
-        connect_s = patience.completion.connect_s
-        self._connection = Connection(endpoint, info.where, model_name, connect_s)
+        limits = patience.completion
+        self._connection = Connection(
+            endpoint, info.where, model_name, limits.connect_s, limits.first_s
+        )
         self._info = info
         self._family: Family | None = None
         self._patience = patience
         self._clock = clock
-        self._health = Health(on_state, info.where)
+        self._health = Health(on_state, f"{info.name or 'the model'} ({info.where})")
         self._dialect = Dialect()
+        self._unsupported = ""
+        """Why no hole can be filled here; empty until an endpoint without `suffix` is met."""
+
         self._tokenizes = True
         self._rest_until = -math.inf
         self._rest_reason = ""
@@ -93,7 +99,7 @@ class OpenAIModel:
         except ModelError as error:
             self._failed(error)
             raise
-        self._health.worked()
+        self._health.found()
 
     async def complete(self, request: CompletionRequest) -> AsyncGenerator[Chunk, None]:
         """Stream the middle, or the continuation of a raw prompt."""
@@ -109,11 +115,13 @@ class OpenAIModel:
 
     async def count_tokens(self, text: str) -> TokenCount:
         """Return the endpoint's own count, or an estimate where it cannot count."""
-        if self._tokenizes and text:
+        if self._tokenizes and text and self._clock() >= self._rest_until:
             try:
                 return TokenCount(await self._counted(await self._linked(), text), exact=True)
-            except (ModelUnreachable, RateLimited):
+            except ModelUnreachable:
                 pass
+            except RateLimited as error:
+                self._rest(error)
             except ModelError:
                 self._tokenizes = False
         return TokenCount(math.ceil(len(text) / CHARACTERS_PER_TOKEN), exact=not text)
@@ -154,6 +162,8 @@ class OpenAIModel:
     async def _middle(self, link: Link, request: CompletionRequest) -> AsyncGenerator[Chunk, None]:
         """Stream the answer in the first form of asking that the endpoint takes."""
         form = self._form(link, request)
+        if self._unsupported and form == "suffix":
+            raise Unsupported(self._unsupported)
         refusal: RequestRefused | NoSuchPath | None = None
         while True:
             try:
@@ -180,10 +190,12 @@ class OpenAIModel:
             if isinstance(error, NoSuchPath) or "chat" in error.detail.lower():
                 return "chat"
             if form == "suffix" and names_suffix(error.detail):
-                raise Unsupported(
+                self._info = replace(self._info, fills=False)
+                self._unsupported = (
                     f"{self._info.where} takes no suffix, and how {link.model_name} fills in the "
                     "middle is not known; name a model that rnj-lsp knows, such as rnj-1-instruct"
-                ) from error
+                )
+                raise Unsupported(self._unsupported) from error
         raise self._explained(error, link) from error
 
     async def _hole(
@@ -225,7 +237,7 @@ class OpenAIModel:
             asked = ask()
             wire = link.wire
             source = (
-                ollama_pieces(wire, asked.body, timeouts)
+                ollama_pieces(wire, asked.body, timeouts.first_s)
                 if native
                 else pieces(wire, asked, timeouts)
             )
@@ -245,7 +257,7 @@ class OpenAIModel:
         if link.served.own is not None:
             self._family = family(info.family)
         else:
-            known = self._family or family_of_name(link.model_name)
+            known = family_of_name(link.model_name) or family_of_name(link.served.origin)
             self._family = known
             info = replace(info, family=known.name) if known is not None else info
         self._info = replace(info, name=info.name or link.model_name)
@@ -264,7 +276,7 @@ class OpenAIModel:
             "add_special_tokens": False,
             "parse_special": False,
         }
-        answer = await link.wire.post(f"{root}/tokenize", body)
+        answer = await link.wire.post(f"{root}/tokenize", body, self._patience.completion.first_s)
         if isinstance(answer, Mapping):
             if isinstance(answer.get("count"), int):
                 return int(answer["count"])
@@ -277,6 +289,10 @@ class OpenAIModel:
         if left_s > 0:
             raise RateLimited(self._rest_reason, left_s)
 
+    def _rest(self, error: RateLimited) -> None:
+        rest_s = USUAL_REST_S if error.retry_after_s is None else error.retry_after_s
+        self._rest_until, self._rest_reason = self._clock() + rest_s, str(error)
+
     def _final(self, error: ModelError, host_died: bool) -> ModelError:
         if not host_died:
             return error
@@ -288,10 +304,10 @@ class OpenAIModel:
     def _failed(self, error: ModelError) -> None:
         """Remember what a failure means for the next request, and tell the user of a change."""
         if isinstance(error, RateLimited):
-            rest_s = USUAL_REST_S if error.retry_after_s is None else error.retry_after_s
-            self._rest_until, self._rest_reason = self._clock() + rest_s, str(error)
-        elif isinstance(error, ModelNotFound):
-            self._connection.doubtful()
+            self._rest(error)
+        elif isinstance(error, ModelNotFound | KeyRefused):
+            # Another model, or on this machine another program, may answer there by now.
+            self._connection.lost()
         self._health.failed(error)
 
     def _explained(self, error: RequestRefused | NoSuchPath, link: Link) -> ModelError:

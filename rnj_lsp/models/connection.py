@@ -32,11 +32,14 @@ class Link:
 class Connection:
     """Finds, keeps and replaces the link. Close it."""
 
-    def __init__(self, endpoint: Endpoint, where: str, model_name: str, connect_s: float) -> None:
+    def __init__(
+        self, endpoint: Endpoint, where: str, model_name: str, connect_s: float, answer_s: float
+    ) -> None:
         self._endpoint = endpoint
         self._where = where
         self._model_name = model_name
         self._connect_s = connect_s
+        self._answer_s = answer_s
         self._wire: Wire | None = None
         self._link: Link | None = None
         self._linking = asyncio.Lock()
@@ -63,10 +66,6 @@ class Connection:
         if self._wire is not None:
             self._endpoint.lost(self._wire.address)
 
-    def doubtful(self) -> None:
-        """Say that the endpoint may serve something else by now."""
-        self._link = None
-
     async def close(self) -> None:
         """Let go of the wire."""
         wire, self._wire, self._link = self._wire, None, None
@@ -86,7 +85,7 @@ class Connection:
 
     async def _served(self, wire: Wire) -> Served:
         try:
-            answer = await wire.get("models")
+            answer = await wire.get("models", self._answer_s)
         except (ModelUnreachable, ModelTimeout, KeyRefused, RateLimited):
             raise
         except ModelError:

@@ -100,7 +100,7 @@ def _pulled(model: KnownModel, file: KnownFile, on_progress: Progress) -> Path:
 def _found(model: KnownModel, file: KnownFile) -> _Remote:
     from huggingface_hub import HfApi
 
-    api = HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None, library_name="rnj-lsp")
+    api = HfApi(endpoint=_endpoint(), library_name="rnj-lsp")
     info = api.model_info(model.repository, files_metadata=True, timeout=30)
     siblings = info.siblings or []
     fitting = [item for item in siblings if matches(file, item.rfilename) and item.size]
@@ -136,7 +136,7 @@ def _fetch(model: KnownModel, remote: _Remote, partial: Path, on_progress: Progr
         model.repository,
         remote.name,
         revision=remote.revision,
-        endpoint=os.environ.get("HF_ENDPOINT") or None,
+        endpoint=_endpoint(),
     )
 
     class Bar(_Bar):
@@ -180,9 +180,10 @@ def _check(model: KnownModel, remote: _Remote, partial: Path) -> None:
 
 @contextmanager
 def _errors(model: KnownModel) -> Iterator[None]:
+    import httpx2
     from huggingface_hub import errors
 
-    place = os.environ.get("HF_ENDPOINT") or "the Hugging Face hub"
+    place = _endpoint() or "the Hugging Face hub"
     try:
         yield
     except errors.GatedRepoError as error:
@@ -200,7 +201,7 @@ def _errors(model: KnownModel) -> Iterator[None]:
         ) from error
     except errors.HfHubHTTPError as error:
         raise _status_error(model, place, error.response.status_code) from error
-    except errors.HTTPError as error:  # type: ignore[attr-defined]
+    except httpx2.HTTPError as error:
         raise ModelUnreachable(
             f"{model.name} cannot be downloaded: {place} cannot be reached; "
             "what has come is kept, and the next pull goes on from there"
@@ -215,6 +216,11 @@ def _status_error(model: KnownModel, place: str, status: int) -> ModelError:
     if status == 429:
         return RateLimited(f"{place} has had too many requests for now; pull again later")
     return ModelBroken(f"{place} failed with {status} for {model.repository}; pull again later")
+
+
+def _endpoint() -> str | None:
+    """Return the hub that the user has set; its library reads that only once, at import."""
+    return os.environ.get("HF_ENDPOINT", "").rstrip("/") or None
 
 
 def _gigabytes(count: int) -> str:

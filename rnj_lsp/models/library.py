@@ -53,7 +53,7 @@ def installed() -> list[Installed]:
         paths = sorted(folder.glob("*.gguf")) if model.repository and folder.is_dir() else []
         for file in model.files:
             for path in paths:
-                if matches(file, path.name):
+                if matches(file, path.name) and path.is_file():
                     found.append(Installed(model, file, path, path.stat().st_size))
     return found
 
@@ -100,11 +100,11 @@ def use(name: str) -> str:
     if name == "auto":
         _choice_path().unlink(missing_ok=True)
         return name
-    path = Path(name).expanduser()
-    if name.lower().endswith(".gguf") or path.is_file():
-        if not path.is_file():
+    path = os.path.expanduser(name)
+    if name.lower().endswith(".gguf") or os.path.isfile(path):
+        if not os.path.isfile(path):
             raise ModelNotFound(f"there is no file {path}")
-        spec = str(path.resolve())
+        spec = os.path.abspath(path)
     elif name.lower() == "starter":
         spec = "starter"
     elif (found := find_installed(name)) is not None:

@@ -11,15 +11,15 @@ from typing import Any
 
 from rnj_lsp.models.answers import Piece, count
 from rnj_lsp.models.model import FinishReason, ModelBroken, Usage
-from rnj_lsp.models.wire import Timeouts, Wire
+from rnj_lsp.models.wire import Wire
 
 
 async def ollama_pieces(
-    wire: Wire, body: Mapping[str, Any], timeouts: Timeouts
+    wire: Wire, body: Mapping[str, Any], wait_s: float
 ) -> AsyncGenerator[Piece, None]:
     """Yield the whole answer to a body for OpenAI's `/completions` as one piece."""
     root = wire.address.base_url.rstrip("/").removesuffix("/v1")
-    yield _piece(await wire.post(f"{root}/api/generate", _raw(body), timeouts), wire.where)
+    yield _piece(await wire.post(f"{root}/api/generate", _raw(body), wait_s), wire.where)
 
 
 def _raw(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,6 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from rnj_lsp.models.model import (
     KeyRefused,
@@ -24,6 +23,7 @@ from rnj_lsp.models.model import (
     ModelUnreachable,
     PromptTooLong,
     RateLimited,
+    Unsupported,
 )
 
 MOST_RETRY_AFTER_S = 3600.0
@@ -88,13 +88,16 @@ def status_error(
         after = retry_after_s(headers, time.time())
         wait = "" if after is None else f"; it asks to wait {after:.0f} s"
         return RateLimited(f"{where} has had too many requests for now (429){wait}", after)
-    if status in (400, 413, 422) and _TOO_LONG.search(said):
+    code = _field(body, "code")
+    if status in (400, 413, 422) and (code == _TOO_LONG_CODE or _TOO_LONG.search(said)):
         tokens, limit = _lengths(said, body)
         return PromptTooLong(f"the prompt is too long for {where}{short}", tokens, limit)
     if status in (404, 405):
         return NoSuchPath(f"{where} has no such model or path ({status}){short}")
     if status >= 500:
         return ModelBroken(f"{where} failed with an error of its own ({status}){short}")
+    if code == "unsupported":
+        return Unsupported(f"{where} cannot do this{short}")
     if status in (400, 422):
         detail = said + "\n" + (json.dumps(body) if isinstance(body, Mapping) else "")
         return RequestRefused(f"{where} refused the request ({status}){short}", detail)
@@ -121,6 +124,8 @@ def retry_after_s(headers: Mapping[str, str], now_s: float) -> float | None:
     return min(max(wait_s, 0.0), MOST_RETRY_AFTER_S) if wait_s == wait_s else None
 
 
+_TOO_LONG_CODE = "context_length_exceeded"
+
 _TOO_LONG = re.compile(
     r"context[ _](?:length|size|window)|maximum context|too long|too many tokens|exceed\w*"
     r" the (?:available )?context|n_ctx",
@@ -130,10 +135,9 @@ _TOO_LONG = re.compile(
 
 def _lengths(said: str, body: object) -> tuple[int | None, int | None]:
     """Return prompt tokens and limit, from llama-server's fields or from the sentence."""
-    error = body.get("error", body) if isinstance(body, Mapping) else {}
-    if isinstance(error, Mapping) and isinstance(error.get("n_ctx"), int):
-        asked = error.get("n_prompt_tokens")
-        return asked if isinstance(asked, int) else None, error["n_ctx"]
+    window, asked = _field(body, "n_ctx"), _field(body, "n_prompt_tokens")
+    if isinstance(window, int):
+        return asked if isinstance(asked, int) else None, window
     numbers = [int(number) for number in re.findall(r"\b\d{2,9}\b", said)]
     limit = re.search(r"(?:maximum|max\w*|limit|window)\D{0,40}(\d{2,9})", said, re.IGNORECASE)
     if limit is None:
@@ -151,14 +155,18 @@ def _said(body: object) -> str:
                 return _said(body[name])
         return ""
     if isinstance(body, list):
-        return "; ".join(_said(item) or _said(_of(item, "msg")) for item in body[:5])
+        return "; ".join(_said(item) or _said(_field(item, "msg")) for item in body[:5])
     text = body if isinstance(body, str) else ""
     # A page of HTML says nothing that a person wants to read in a message.
     return "" if text.lstrip().startswith("<") else text
 
 
-def _of(item: Any, name: str) -> object:
-    return item.get(name) if isinstance(item, Mapping) else None
+def _field(body: object, name: str) -> object:
+    """Return a field of an error, whether the server wraps it in `error` or the package did not."""
+    if not isinstance(body, Mapping):
+        return None
+    error = body.get("error")
+    return (error if isinstance(error, Mapping) else body).get(name)
 
 
 def _shortened(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import tomllib
 from collections.abc import Mapping
@@ -84,7 +85,7 @@ def resolve(spec: str, environ: Mapping[str, str], folder: Path | None = None) -
         return _catalogue(spec)
     if colon and name.lower() in providers():
         return _provider(name.lower(), rest, environ)
-    if _path(spec, folder).is_file():
+    if os.path.isfile(_path(spec, folder)):
         return _file(_path(spec, folder))
     raise ModelNotFound(_unknown(spec))
 
@@ -194,7 +195,8 @@ def _starter() -> Choice:
 
 
 def _file(path: Path) -> Choice:
-    if not path.is_file():
+    # Unlike `Path.is_file`, this does not raise on a text that no file can be called.
+    if not os.path.isfile(path):
         raise ModelNotFound(f"there is no model file {path}")
     return _choice("file", path.stem, path=path, why="it is the file named in the settings")
 
@@ -265,7 +267,7 @@ def _looks_like_a_path(spec: str) -> bool:
 
 
 def _path(text: str, folder: Path | None) -> Path:
-    path = Path(text.strip()).expanduser()
+    path = Path(os.path.expanduser(text.strip()))
     return path if folder is None else folder / path
 
 

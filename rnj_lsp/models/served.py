@@ -23,6 +23,9 @@ class Served:
     ollama: bool = False
     """It is Ollama, which wraps a raw prompt in a chat template unless its own API is used."""
 
+    origin: str = ""
+    """Where the model in use comes from, when the list tells it, as vLLM's `root` does."""
+
     context_tokens: int | None = None
     """The window of the model in use, where the list tells it, as vLLM's does."""
 
@@ -36,14 +39,16 @@ def served_by(answer: object, base_url: str, model_name: str) -> Served:
         if isinstance(item, Mapping) and isinstance(item.get("id"), str)
     ]
     own = next((entry["rnj"] for entry in entries if isinstance(entry.get("rnj"), Mapping)), None)
-    mine = next((entry for entry in entries if entry["id"] == model_name), None)
-    window = (mine or (entries[0] if entries and not model_name else {})).get("max_model_len")
+    used = (entry for entry in entries if not model_name or entry["id"] == model_name)
+    mine: Mapping[str, Any] = next(used, {})
+    window, root = mine.get("max_model_len"), mine.get("root")
     return Served(
         names=tuple(entry["id"] for entry in entries),
         own=own,
         ollama=_port(base_url) == OLLAMA_PORT
         or any(entry.get("owned_by") == "library" for entry in entries),
-        context_tokens=window if isinstance(window, int) else None,
+        origin=root if isinstance(root, str) else "",
+        context_tokens=window if type(window) is int and window > 0 else None,
     )
 
 
@@ -54,9 +59,7 @@ def informed(info: ModelInfo, served: Served) -> ModelInfo:
             return info
         return replace(info, context_tokens=served.context_tokens)
     told = {
-        name: served.own[name]
-        for name, kind in _TOLD.items()
-        if isinstance(served.own.get(name), kind)
+        name: served.own[name] for name, kind in _TOLD.items() if type(served.own.get(name)) is kind
     }
     return replace(info, **told)
 

@@ -48,9 +48,6 @@ CHAT = Timeouts(first_s=120.0, between_s=60.0, total_s=1800.0)
 LOCAL_CHAT = Timeouts(first_s=900.0, between_s=120.0, total_s=3600.0)
 """Eight thousand tokens at twenty a second take seven minutes to read."""
 
-QUESTION = Timeouts(first_s=10.0, between_s=10.0, total_s=10.0)
-"""Lists of models and counts of tokens need no thought."""
-
 
 class Wire:
     """A connection pool to one address. Close it when the address is left."""
@@ -81,7 +78,7 @@ class Wire:
                             stream = await client.post(
                                 path,
                                 cast_to=object,
-                                body=body,
+                                body=_sendable(body),
                                 options={"headers": self._headers()},
                                 stream=True,
                                 stream_cls=_stream_class(),
@@ -98,22 +95,23 @@ class Wire:
             if stream is not None:
                 await stream.close()
 
-    async def get(self, path: str, timeouts: Timeouts = QUESTION) -> object:
+    async def get(self, path: str, wait_s: float) -> object:
         """Return the parsed answer of a GET; `path` is relative, or a whole URL."""
         client = await self._opened()
-        with self._errors(False, timeouts.total_s):
-            async with asyncio.timeout(timeouts.total_s):
+        with self._errors(False, wait_s):
+            async with asyncio.timeout(wait_s):
                 return await client.get(path, cast_to=object, options={"headers": self._headers()})
 
-    async def post(
-        self, path: str, body: Mapping[str, Any], timeouts: Timeouts = QUESTION
-    ) -> object:
+    async def post(self, path: str, body: Mapping[str, Any], wait_s: float) -> object:
         """Return the parsed answer of a POST; `path` is relative, or a whole URL."""
         client = await self._opened()
-        with self._errors(False, timeouts.total_s):
-            async with asyncio.timeout(timeouts.total_s):
+        with self._errors(False, wait_s):
+            async with asyncio.timeout(wait_s):
                 return await client.post(
-                    path, cast_to=object, body=body, options={"headers": self._headers()}
+                    path,
+                    cast_to=object,
+                    body=_sendable(body),
+                    options={"headers": self._headers()},
                 )
 
     async def close(self) -> None:
@@ -141,7 +139,7 @@ class Wire:
 
     def _check_type(self, headers: Mapping[str, str]) -> None:
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind not in ("text/event-stream", ""):
+        if kind in ("text/html", "application/json"):
             raise ModelBroken(
                 f"{self.where} answered with {kind} where OpenAI's protocol streams events; "
                 "is the address that of an OpenAI-compatible API, with its /v1?"
@@ -149,6 +147,7 @@ class Wire:
 
     @contextmanager
     def _errors(self, begun: bool, wait_s: float) -> Iterator[None]:
+        import httpx2
         import openai
 
         try:
@@ -157,7 +156,8 @@ class Wire:
             raise ModelUnreachable(
                 f"{self.where} did not accept a connection within {self._connect_s:g} s"
             ) from error
-        except openai.APIConnectionError as error:
+        except (openai.APIConnectionError, httpx2.TransportError) as error:
+            # The package lets the transport's own errors through while it reads a refusal.
             raise connection_error(error, self.where, begun) from error
         except openai.APIStatusError as error:
             raise status_error(
@@ -172,7 +172,16 @@ class Wire:
         except TimeoutError as error:
             what = "nothing more" if begun else "no answer"
             raise ModelTimeout(f"{self.where} sent {what} within {wait_s:g} s") from error
-        except (openai.OpenAIError, ValueError, RecursionError) as error:
+        except (
+            openai.OpenAIError,
+            httpx2.HTTPError,
+            httpx2.InvalidURL,
+            httpx2.StreamError,
+            ValueError,
+            LookupError,
+            RecursionError,
+        ) as error:
+            # A strange charset is a LookupError, a strange redirection an invalid address.
             raise ModelBroken(
                 f"{self.where} sent something that is not OpenAI's protocol"
             ) from error
@@ -213,6 +222,19 @@ _HIDDEN_HEADERS = (
     "X-Stainless-Runtime-Version",
 )
 """What the package would tell every endpoint of the machine and of the user's OpenAI account."""
+
+
+def _sendable(value: Any) -> Any:
+    """Return the body with lone surrogates replaced: editors send them, UTF-8 cannot."""
+    if isinstance(value, str):
+        if value.isascii():
+            return value
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, Mapping):
+        return {key: _sendable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_sendable(item) for item in value]
+    return value
 
 
 def _client(address: Address, connect_s: float) -> openai.AsyncOpenAI:

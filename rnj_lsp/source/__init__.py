@@ -4,6 +4,7 @@ Rule: values and pure functions over text; no I/O, no clock, no async; nothing h
 what a user typed. Offsets are code points; bytes exist only inside `syntax`.
 """
 
+from rnj_lsp.source.cursor import in_comment, opens_block, scope_end
 from rnj_lsp.source.document import (
     Document,
     Documents,
@@ -32,10 +33,13 @@ __all__ = [
     "UnknownDocumentError",
     "apply",
     "difference",
+    "in_comment",
     "indent_of",
     "language",
     "language_of_path",
     "languages",
+    "opens_block",
+    "scope_end",
     "scope_end_by_indent",
     "syntax",
 ]

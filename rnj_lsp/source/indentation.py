@@ -8,8 +8,10 @@ from rnj_lsp.source.languages import Language
 
 __all__ = [
     "block_header_by_indent",
+    "code_of_line",
     "first_code",
     "indent_of",
+    "last_code",
     "line_end",
     "line_start",
     "may_continue",
@@ -40,6 +42,36 @@ def line_end(text: str, offset: int) -> int:
     return match.start() if match else len(text)
 
 
+def last_code(text: str, end: int) -> int:
+    """Return where the last character before `end` ends that is no white space; 0 without one."""
+    while end:
+        start = max(0, end - _CHUNK)
+        code = len(text[start:end].rstrip())
+        if code:
+            return start + code
+        end = start
+    return 0
+
+
+def code_of_line(line: str, language: Language) -> tuple[str, bool]:
+    """Return the code of a line, and whether it goes to the end: no comment or string is open."""
+    mark = language.line_comment[0] if language.line_comment else ""
+    quote = ""
+    place = 0
+    while place < len(line):
+        character = line[place]
+        if character == "\\":
+            place += 1
+        elif quote:
+            quote = "" if character == quote else quote
+        elif mark and line.startswith(mark, place):
+            return line[:place].rstrip(), False
+        elif character in language.quotes:
+            quote = character
+        place += 1
+    return line.rstrip(), not quote
+
+
 def block_header_by_indent(
     text: str, offset: int, language: Language, code_end: int | None = None
 ) -> int | None:
@@ -58,7 +90,9 @@ def block_header_by_indent(
     if not code_end or not _CLOSING_MARKS.fullmatch(rest):
         return None
     start = line_start(text, code_end)
-    header_start = first_code(text, _logical_start(text, start, code_end))
+    if code_end - start > _LONGEST_LINE:
+        return None
+    header_start = first_code(text, _logical_start(text, start, code_end, language))
     header = text[header_start:code_end]
     unfinished = start == line_start(text, offset)
     if not _opens(text[start:code_end], header, language) and not (
@@ -82,7 +116,8 @@ def scope_end_by_indent(before_line_indent: int, text: str) -> int:
         if match.start() == 0:
             end = len(line)
             continue
-        if not line:
+        # A comment or a line for the preprocessor may stand further left than what is around it.
+        if not line or line.startswith("#"):
             continue
         indent = indent_of(line)
         if indent < before_line_indent:
@@ -103,7 +138,7 @@ def unfinished_header(text: str, language: Language) -> bool:
     if language.blocks != "indent" or language.header is None:
         return False
     end = len(text.rstrip())
-    start = _logical_start(text, line_start(text, end), end)
+    start = _logical_start(text, line_start(text, end), end, language)
     return _begins_header(text[first_code(text, start) : end], language)
 
 
@@ -135,6 +170,11 @@ _BRACKETED = re.compile(r"[(\[{][^()\[\]{}]*(?:[)\]}]|\Z)")
 _LONGEST_HEADER = 60
 """Lines."""
 
+_LONGEST_LINE = 2000
+"""Characters; generated code with longer lines has no headers that anyone completes."""
+
+_CHUNK = 4096
+
 
 def _unless_open(text: str, end: int) -> int:
     # The last line of a stream may be half written: "el" can become "else:".
@@ -145,47 +185,46 @@ def _unless_open(text: str, end: int) -> int:
 
 
 def _code_end(text: str, offset: int, language: Language) -> int:
-    """Return where the last code before `offset` ends, without a tree; 0 when there is none."""
-    end = offset
-    while True:
-        start = line_start(text, end)
-        line = _without_comment(text[start:end], language).rstrip()
-        if line:
-            return start + len(line)
-        if not start:
-            return 0
+    """Return where the last code before `offset` ends, without a tree; 0 when there is none.
+
+    Also 0 when a string or a comment is open at `offset`.
+    """
+    start = line_start(text, offset)
+    code, ends = code_of_line(text[start:offset], language)
+    if not ends:
+        return 0
+    while not code and start:
         end = start - 1
+        start = line_start(text, end)
+        code, _ = code_of_line(text[start:end], language)
+    return start + len(code) if code else 0
 
 
-def _without_comment(line: str, language: Language) -> str:
-    if language.line_comment is None:
-        return line
-    mark = language.line_comment[0]
-    quote = ""
-    place = 0
-    while place < len(line):
-        character = line[place]
-        if character == "\\":
-            place += 1
-        elif quote:
-            quote = "" if character == quote else quote
-        elif line.startswith(mark, place):
-            return line[:place]
-        elif character in language.quotes:
-            quote = character
-        place += 1
-    return line
-
-
-def _logical_start(text: str, start: int, end: int) -> int:
+def _logical_start(text: str, start: int, end: int, language: Language) -> int:
     """Return where the line starts that opens the brackets closed between `start` and `end`."""
+    first = start
     for _ in range(_LONGEST_HEADER):
-        plain = _STRING.sub("", text[start:end])
-        opened, closed = (sum(map(plain.count, brackets)) for brackets in ("([{", ")]}"))
-        if not start or (closed <= opened and text[:start].rstrip("\r\n")[-1:] != "\\"):
+        continued = text[max(0, first - 3) : first].rstrip("\r\n").endswith("\\")
+        if not continued and not _closes_earlier(text[first:end], language):
+            return first
+        if not first:
             break
-        start = line_start(text, start - 1)
+        first = line_start(text, first - 1)
     return start
+
+
+def _closes_earlier(text: str, language: Language) -> bool:
+    """Whether a bracket is closed that is not opened in `text`; braces count where they are none
+    of blocks."""
+    depth = 0
+    for character in _STRING.sub("", text):
+        if character in "([" or (character == "{" and language.blocks == "indent"):
+            depth += 1
+        elif character in ")]" or (character == "}" and language.blocks == "indent"):
+            depth -= 1
+            if depth < 0:
+                return True
+    return False
 
 
 def _opens(line: str, header: str, language: Language) -> bool:

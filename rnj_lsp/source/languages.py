@@ -60,6 +60,9 @@ class Language:
     blocks: Blocks = "none"
     """How the body of a block is marked."""
 
+    terminator: str = ""
+    """What ends a statement whose further lines need not be deeper than its first."""
+
     opener: re.Pattern[str] | None = None
     """Found in a line, without comment and trailing blanks, that opens a block."""
 
@@ -133,6 +136,7 @@ def _language(id: str, entry: dict[str, Any]) -> Language:
         block_comment=_pair(entry["block_comment"]) if "block_comment" in entry else None,
         quotes=entry.get("quotes", ""),
         blocks=blocks,
+        terminator=entry.get("terminator", ""),
         opener=re.compile(opener) if opener else None,
         header=re.compile(header) if header else None,
     )

@@ -13,8 +13,10 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from rnj_lsp.source.indentation import (
+    block_header_by_indent,
     first_code,
     indent_of,
+    last_code,
     line_end,
     line_start,
     may_continue,
@@ -27,7 +29,7 @@ from rnj_lsp.source.scopes import block_header, code_end
 if TYPE_CHECKING:
     from rnj_lsp.source.syntax import Node, Syntax
 
-__all__ = ["scope_end", "unclosed"]
+__all__ = ["scope_end", "scope_end_without_tree", "unclosed"]
 
 
 def scope_end(syntax: Syntax, offset: int, text: str) -> int:
@@ -48,7 +50,19 @@ def scope_end(syntax: Syntax, offset: int, text: str) -> int:
         end = _end_by_tree(syntax, scope, part)
         if end is not None:
             return len(text) if end == len(part) else end
-    return scope_end_by_indent(scope.indent, text)
+    return _end_by_indent(scope, text)
+
+
+def scope_end_without_tree(text: str, offset: int, language: Language, inserted: str) -> int:
+    """Return what `scope_end` does for a language without a grammar, by indentation alone."""
+    line = line_start(text, offset)
+    header = block_header_by_indent(text, offset, language)
+    start = min(offset, first_code(text, line)) if header is None else header
+    if start < offset:
+        indent = _indent_at(text, start)
+    else:
+        indent = _indent_of_first(text[line:offset] + inserted)
+    return _end_by_indent(_Scope(offset, start, indent, closed=False), inserted)
 
 
 def unclosed(text: str, language: Language) -> str:
@@ -92,8 +106,14 @@ class _Scope:
     """Whether what closes that block stands on a line below the cursor's."""
 
 
+_SPACE = re.compile(r"\s*")
 _BRACKETS = {"(": ")", "[": "]", "{": "}"}
-_CLOSER = re.compile(r"[}\])]|(?:end|fi|done|esac)\b")
+_END_WORD = re.compile(r"(?:end|fi|done|esac)\b")
+_CLOSER = re.compile(r"[}\])]|end|fi|done|esac")
+_ONLY_CLOSERS = re.compile(r"[)\]};,]+|(?:end|fi|done|esac)\b[);,]*")
+_ABOVE = re.compile(r"(?:[ \t]*(?:#|//|--|/\*|\*|@)[^\r\n]*(?:\r\n?|\n))*")
+"""Lines of comments and attributes."""
+
 _DEFINITE = re.compile(r"(?:[;}]|\b(?:end|fi|done|esac))\s*$")
 _CONTINUED = re.compile(r"^(?:if|try|do|switch|begin|unless|case|conditional|else|elif|catch|when)")
 _LIST = re.compile(
@@ -115,14 +135,15 @@ def _scope(syntax: Syntax, offset: int, inserted: str) -> _Scope:
     indent = _indent_at(text, start)
     if header is None:
         return _Scope(offset, start, indent, closed=not _broken(syntax, start))
-    place = offset
-    while place < len(text) and text[place].isspace():
-        place += 1
+    place = _SPACE.match(text, offset).end()  # type: ignore[union-attr]  # It matches nothing, too.
     below = place > line_end(text, offset)
-    closed = _CLOSER.match(text, place) is not None and (
-        not below or _indent_at(text, place) == indent
-    )
-    return _Scope(offset, start, indent, closed, code_end(syntax, offset), below)
+    opener = code_end(syntax, offset)
+    pattern = syntax.language.opener
+    opened = pattern is not None and pattern.search(text[line_start(text, opener) : opener])
+    bracket = _BRACKETS.get(text[opener - 1])
+    closes = text.startswith(bracket, place) if bracket else _END_WORD.match(text, place)
+    closed = bool(opened and closes) and (not below or _indent_at(text, place) == indent)
+    return _Scope(offset, start, indent, closed, opener, below)
 
 
 def _broken(syntax: Syntax, start: int) -> bool:
@@ -155,18 +176,34 @@ def _end_by_tree(syntax: Syntax, scope: _Scope, text: str) -> int | None:
     end = node.span.end - scope.offset
     if end >= len(text):
         return len(text)
-    end = line_end(text, end)
+    end = line_end(text, last_code(text, end))
     rest = text[end:]
     half = rest.lstrip()
     if _indent_of_first(rest) > scope.indent or half.startswith("{"):
         # The parser leaves comments out of the body that follows them, and broken lines too.
         return len(text) if _only_comments(rest, language) else None
     definite = not continued and _DEFINITE.search(text[:end]) is not None
+    if language.terminator and not text[:end].endswith(language.terminator):
+        return len(text)
     if not half:
         # Only a dedented line ends a block of Python, and `else` or `.then()` may follow.
         return end if definite and language.blocks != "indent" else len(text)
     undecided = not definite and "\n" not in half and "\r" not in half and may_continue(half)
     return len(text) if undecided else end
+
+
+def _end_by_indent(scope: _Scope, text: str) -> int:
+    above = _ABOVE.match(text).end() if scope.start == scope.offset else 0  # type: ignore[union-attr]
+    end = above + scope_end_by_indent(scope.indent, text[above:])
+    last = line_start(text, end)
+    repeats_closer = (
+        scope.closed
+        and scope.opener is not None
+        and last
+        and indent_of(text[last:end]) == scope.indent
+        and _ONLY_CLOSERS.fullmatch(text[last:end].strip())
+    )
+    return len(text[:last].rstrip()) if repeats_closer else end
 
 
 def _before_closer(scope: _Scope, text: str, closer: Node, continued: bool) -> int | None:
@@ -203,10 +240,9 @@ def _target(syntax: Syntax, scope: _Scope, end: int) -> Node | None:
             return None
         if node.span.start < scope.start:
             continue
-        children = node.children
-        if _LIST.search(node.type) and children and children[0].named:
-            continue
-        break
+        first = node.first_child
+        if first is None or not first.named or not _LIST.search(node.type):
+            break
     while node is not None and _ATTACHED.search(node.type) and node.span.start >= scope.offset:
         # A comment or an attribute belongs to what it stands above.
         following = node.next_sibling
@@ -223,8 +259,8 @@ def _closer(syntax: Syntax, opener: int, scope: Node, continued: bool) -> Node:
     node = scope
     if token.type in _BRACKETS and not continued:
         node = next(path)
-    while node.children:
-        node = node.children[-1]
+    while (last := node.last_child) is not None:
+        node = last
     return node
 
 

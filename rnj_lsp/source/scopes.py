@@ -11,6 +11,7 @@ from rnj_lsp.source.indentation import (
     block_header_by_indent,
     first_code,
     indent_of,
+    last_code,
     line_end,
     line_start,
 )
@@ -39,7 +40,7 @@ def in_comment(syntax: Syntax, offset: int) -> bool:
         for node in syntax.ancestors(place) if place >= 0 else ():
             if is_comment(node):
                 span = node.span
-                if span.start < offset < span.end:
+                if offset < span.end:
                     return True
                 if span.start >= start and not _closes_itself(syntax, node):
                     return True
@@ -54,10 +55,11 @@ def in_string(syntax: Syntax, offset: int) -> bool:
         if _INTERPOLATION.search(node.type) and node.span.end > offset:
             return False
         if _is_string(syntax, node):
-            span = node.span
-            children = node.children
-            if span.start < offset < span.end or (children and children[-1].is_missing):
+            span, last = node.span, node.last_child
+            if span.start < offset < span.end or (last is not None and last.is_missing):
                 return True
+    if offset - line_start(syntax.text, offset) > _LONGEST_LINE:
+        return False
     return _error_on_line(syntax, offset) and _in_open_quotes(syntax, offset)
 
 
@@ -81,9 +83,9 @@ def enclosing_block(syntax: Syntax, offset: int) -> Span | None:
         for node in syntax.ancestors(place) if place >= 0 else ():
             if is_block(node):
                 span = node.span
-                children = node.children
-                bracketed = bool(children) and not children[0].named
-                open_ended = not bracketed or children[-1].named or children[-1].is_missing
+                first, last = node.first_child, node.last_child
+                bracketed = first is not None and not first.named
+                open_ended = not bracketed or last is None or last.named or last.is_missing
                 if span.start + bracketed <= offset <= span.end - (not open_ended):
                     return span
     return None
@@ -107,16 +109,13 @@ def boundaries(syntax: Syntax) -> Sequence[int]:
 
 def code_end(syntax: Syntax, offset: int) -> int:
     """Return where the last code before `offset` ends, not counting comments and docstrings."""
-    end = offset
-    while True:
-        while end and syntax.text[end - 1].isspace():
-            end -= 1
-        if not end:
-            return 0
+    end = last_code(syntax.text, offset)
+    while end:
         skipped = _passed_over(syntax, end)
         if skipped is None:
-            return end
-        end = skipped
+            break
+        end = last_code(syntax.text, skipped)
+    return end
 
 
 def is_comment(node: Node) -> bool:
@@ -130,7 +129,7 @@ def is_block(node: Node) -> bool:
 
 
 _BLOCK = re.compile(
-    r"(?:^|_)(?:block|body|suite|statements|statement_list|compound_statement|declaration_list"
+    r"(?:^|_)(?:block|body|body_statement|suite|statements|statement_list|compound_statement|declaration_list"
     r"|enumerator_list|variant_list|accessor_list|do_group|block_mapping|block_sequence)$"
     r"|^(?:then|else|object|object_type|lambda_literal|section|struct_declaration|block_expression"
     r"|table|element)$"
@@ -147,6 +146,7 @@ _CONTAINER = re.compile(
     r"|extension|record|union|section|element|table|document|stream|block_mapping|block_node|actor"
     r"|mapping|package)(?:_|$)|ERROR"
 )
+_SEQUENCE = re.compile(r"^(?:section|element|table|document|stream)")
 _WRAPPER = re.compile(
     r"export|decorated|template_declaration|type_declaration|type_spec|variable_declaration"
     r"|linkage_specification|ambient_declaration|^expression_statement$|^declaration$|^statement$"
@@ -155,6 +155,8 @@ _ATTRIBUTE = re.compile(
     r"^(?:attribute_item|inner_attribute_item|annotation|decorator|attribute_list)$"
 )
 _DEEPEST = 12
+_LONGEST_LINE = 5000
+"""Characters that are looked at to see whether quotes are open."""
 
 
 def _closes_itself(syntax: Syntax, node: Node) -> bool:
@@ -236,18 +238,22 @@ def _passed_over(syntax: Syntax, end: int) -> int | None:
 
 
 def _declarations(syntax: Syntax, parent: Node, depth: int = 0) -> Iterator[int]:
+    text = syntax.text
     above: int | None = None
-    above_end = 0
+    above_end = line_stop = -1
     for child in parent.named_children:
         span = child.span
-        start = line_start(syntax.text, span.start)
-        at_line_start = first_code(syntax.text, start) == span.start
-        adjacent = above is not None and syntax.text.count("\n", above_end, span.start) <= 1
+        if span.start <= line_stop:
+            continue  # It begins on the line of the one before it.
+        line_stop = line_end(text, span.start)
+        start = line_start(text, span.start)
+        at_line_start = first_code(text, start) == span.start
+        adjacent = above is not None and text.count("\n", above_end, span.start) <= 1
         if is_comment(child) or _ATTRIBUTE.match(child.type):
             if at_line_start:
                 above = above if adjacent else start
                 # A comment may include its line break.
-                above_end = span.start + len(child.text.rstrip())
+                above_end = last_code(text, span.end)
             continue
         if at_line_start and (not parent.is_error or start == span.start):
             yield above if adjacent and above is not None else start
@@ -261,11 +267,13 @@ def _bodies(node: Node) -> Iterator[Node]:
     """Yield the nodes whose children are the members of a class, module or the like."""
     if _CONTAINER.search(node.type):
         body = node.field("body")
+        blocks = [child for child in node.named_children if is_block(child)]
         if body is not None:
             yield body
-            return
-        inside = [child for child in node.named_children if is_block(child)]
-        yield from inside or (node,)
+        elif blocks and not _SEQUENCE.search(node.type):
+            yield from blocks
+        else:
+            yield node
     elif _WRAPPER.search(node.type):
         for child in node.named_children:
             yield from _bodies(child)

@@ -12,11 +12,12 @@ from functools import cached_property
 
 import tree_sitter
 
-from rnj_lsp.source import scope_end, scopes
+from rnj_lsp.source import scopes
 from rnj_lsp.source.document import Document, Span
 from rnj_lsp.source.edits import Edit, difference
 from rnj_lsp.source.grammars import load_grammar
 from rnj_lsp.source.languages import Language, language
+from rnj_lsp.source.scope_end import scope_end
 
 __all__ = ["LONGEST_PARSED", "Node", "Syntax", "syntax"]
 
@@ -111,6 +112,16 @@ class Node:
         return [Node(self._syntax, child) for child in self._node.named_children]
 
     @property
+    def first_child(self) -> Node | None:
+        """The first of its children."""
+        return self._child(0)
+
+    @property
+    def last_child(self) -> Node | None:
+        """The last of its children."""
+        return self._child(self._node.child_count - 1)
+
+    @property
     def next_sibling(self) -> Node | None:
         """The node that follows in the same parent."""
         node = self._node.next_sibling
@@ -130,6 +141,9 @@ class Node:
         """Return the first child that the grammar calls `name`, for instance `body`."""
         child = self._node.child_by_field_name(name)
         return None if child is None else Node(self._syntax, child)
+
+    def _child(self, number: int) -> Node | None:
+        return Node(self._syntax, self._node.child(number)) if self._node.child_count else None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Node) and self._node == other._node
@@ -217,7 +231,7 @@ class Syntax:
 
         See `scope_end.scope_end`.
         """
-        return scope_end.scope_end(self, offset, text)
+        return scope_end(self, offset, text)
 
     def with_insertion(self, offset: int, text: str) -> Syntax:
         """Return the syntax of the text with `text` put in at `offset`: an incremental parse."""

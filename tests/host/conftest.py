@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from rnj_lsp.models.host.engine import Engine
 from rnj_lsp.models.host.idle import Idle
 from rnj_lsp.models.host.loading import EngineOptions
 from rnj_lsp.models.host.record import read_records, remove_record
+from rnj_lsp.models.host.run import listening
 from rnj_lsp.models.host.service import Service
 from tests.support.tiny_gguf import TinyModel, write_tiny_gguf
 
@@ -89,7 +89,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
             ws="none",
         )
         server = uvicorn.Server(config)
-        with socket.create_server(("127.0.0.1", 0)) as listener:
+        with closing(listening()) as listener:
             port = listener.getsockname()[1]
             loading = asyncio.create_task(service.load())
             serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -110,6 +110,7 @@ def host_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     """Return a home of its own for hosts; whatever runs there is ended with the test."""
     home = tmp_path / "home"
     monkeypatch.setenv("RNJ_HOME", str(home))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     monkeypatch.delenv("RNJ_HOST_EXTRA_BUFFERS", raising=False)
     yield home
     # By environment rather than by record: a test may have destroyed the record.

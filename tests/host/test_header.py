@@ -39,9 +39,14 @@ def test_a_file_that_may_not_be_read_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"GG", b"hello, I am a text", b"GGUF", b"GGUF" * 20])
-def test_what_is_no_gguf_file_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_what_is_no_gguf_file_is_refused(
+    tmp_path: Path, tiny_model: MakeModel, content: bytes
+) -> None:
     path = tmp_path / "text.gguf"
     path.write_bytes(content)
+    with pytest.raises(HostFailed, match="not a GGUF file"):
+        Engine.open(path, EngineOptions())
+    path.write_bytes(b"GGML" + tiny_model(TinyModel()).read_bytes()[4:])
     with pytest.raises(HostFailed, match="not a GGUF file"):
         Engine.open(path, EngineOptions())
 

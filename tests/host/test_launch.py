@@ -161,6 +161,13 @@ async def test_an_idle_host_leaves_and_removes_its_file(spec: HostSpec) -> None:
     assert not record_path(short.key()).exists()
 
 
+async def test_a_host_that_nobody_can_find_leaves(spec: HostSpec) -> None:
+    address = await LocalEndpoint(spec).connect(ignore)
+    pid = pid_at(address)
+    record_path(spec.key()).unlink()
+    await asyncio.to_thread(gone, pid)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="there is no such signal elsewhere")
 async def test_a_host_that_is_ended_by_a_signal_removes_its_file(spec: HostSpec) -> None:
     address = await LocalEndpoint(spec).connect(ignore)
@@ -181,6 +188,26 @@ async def test_a_stopped_host_is_gone(spec: HostSpec) -> None:
     await asyncio.gather(asking, return_exceptions=True)
 
 
+async def test_a_stale_file_stops_no_other_program(spec: HostSpec) -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\n{}")
+        await writer.drain()
+        writer.close()
+
+    other = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", "input()", stdin=asyncio.subprocess.PIPE
+    )
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        stale = HostRecord(spec.key(), other.pid, port, "token", "", "0")
+        write_record(stale)
+        await asyncio.to_thread(stop_host, stale)
+    assert not record_path(spec.key()).exists()
+    await other.communicate(b"\n")
+    assert other.returncode == 0
+
+
 async def test_other_options_mean_another_host(spec: HostSpec) -> None:
     other = HostSpec(spec.model, replace(SETTINGS, context_tokens=1024))
     idle = HostSpec(spec.model, replace(SETTINGS, idle_minutes=20))
@@ -199,6 +226,8 @@ async def test_a_model_that_cannot_be_loaded_says_why_each_time(
     for _ in range(2):
         with pytest.raises(HostFailed, match="corrupted or incomplete"):
             await endpoint.connect(ignore)
+        # Nobody finds the host that failed any more.
+        assert not record_path(HostSpec(broken, SETTINGS).key()).exists()
     # Repaired, it is loaded at once.
     shutil.copy(spec.model, broken)
     assert (await complete(await endpoint.connect(ignore))).status_code == 200

@@ -49,6 +49,17 @@ async def test_a_crash_means_the_safe_setting_from_then_on(
     assert await fast_setting(model, ignore) == result
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a process cannot send itself SIGSEGV there")
+async def test_a_model_that_crashes_in_any_case_says_nothing_of_the_processor(
+    tiny_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tiny_model(TinyModel())
+    monkeypatch.setenv("RNJ_PROBE_CRASH", "always")
+    with pytest.raises(HostFailed, match=r"crashes llama\.cpp"):
+        await fast_setting(model, ignore)
+    assert probe_result(model) is None
+
+
 async def test_another_weight_type_is_tried_on_its_own(tiny_model: MakeModel) -> None:
     await fast_setting(tiny_model(TinyModel()), ignore)
     assert probe_result(tiny_model(TinyModel(name="another"))) is not None
@@ -83,6 +94,7 @@ async def test_the_user_can_force_either_setting(
     monkeypatch.setenv("RNJ_PROBE_CRASH", "1")
     result = await fast_setting(tiny_model(TinyModel()), ignore)
     assert result.extra_buffers is fast
+    assert probe_result(tiny_model(TinyModel())) == result
     assert not list(cache_folder().glob("probe-*.json"))
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.host.conftest import OpenEngine
-from tests.support.tiny_gguf import TinyModel
+from tests.support.tiny_gguf import SPECIALS, TinyModel
 
 PREFIX, SUFFIX = "def area(r):\n    return ", "\n\nprint(area(2))\n"
 
@@ -53,19 +55,24 @@ def test_the_starters_prompt_has_the_suffix_first(open_engine: OpenEngine) -> No
     assert engine.prompt_of(PREFIX, SUFFIX) == [bos, pre, suf, *suffix, mid, *prefix]
 
 
+@pytest.mark.parametrize("user_defined", [False, True])
 def test_the_text_of_a_special_token_in_a_file_becomes_no_such_token(
-    open_engine: OpenEngine, rnj1_tokenizer: Path | None
+    open_engine: OpenEngine, rnj1_tokenizer: Path | None, user_defined: bool
 ) -> None:
-    engine = open_engine(TinyModel(tokenizer=rnj1_tokenizer))
-    for text in engine.vocabulary.specials:
-        prompt = engine.prompt_of(f"a {text} b{text}", f"{text} c")
-        specials = [token for token in prompt if token in engine.vocabulary.controls]
+    engine = open_engine(TinyModel(tokenizer=rnj1_tokenizer, user_defined=user_defined))
+    for text in SPECIALS:
+        prompt = engine.prompt_of(f"a {text} b{text}", f"{text}{text} c")
+        specials = [token for token in prompt if token in engine.vocabulary.specials.values()]
         assert [engine.vocabulary.text(token) for token in specials] == [
             "<|begin_of_text|>",
             "<|pre_fim|>",
             "<|suf_fim|>",
             "<|mid_fim|>",
         ]
+        # Nothing of the user's text is lost by that.
+        shown = b"".join(engine.vocabulary.piece(token, special=True) for token in prompt)
+        assert f"a {text} b{text}".encode() in shown
+        assert f"{text}{text} c".encode() in shown
 
 
 def test_an_empty_prefix_and_suffix_leave_the_special_tokens(open_engine: OpenEngine) -> None:

@@ -73,6 +73,7 @@ async def test_a_chat_streams_text_and_whole_tool_calls(server: FaultServer) -> 
         ("rate_limited", RateLimited, "7 s"),
         ("server_error", ModelBroken, "CUDA out of memory"),
         ("too_long", PromptTooLong, "4096"),
+        ("hang_everywhere", ModelTimeout, "no answer within 0.3 s"),
         ("hang", ModelTimeout, "no answer within 0.3 s"),
         ("hang_after_headers", ModelTimeout, "no answer within 0.3 s"),
         ("hang_after_first", ModelTimeout, "nothing more within 0.1 s"),
@@ -130,16 +131,31 @@ async def test_a_certificate_that_is_not_trusted_leads_to_ssl_cert_file() -> Non
     assert "SSL_CERT_FILE" in str(error)
 
 
-async def test_something_that_does_not_speak_http_is_a_reason_too() -> None:
-    async def babble(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"220 mail.example.org ESMTP\r\n")
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "220 mail.example.org ESMTP",
+        "",
+        "HTTP/1.1 400 X\r\nContent-Length: 99\r\n\n{",
+        "HTTP/1.1 200 X\r\nContent-Type: text/event-stream\r\nContent-Encoding: gzip\r\n\r\ndata",
+        "HTTP/1.1 400 X\r\nContent-Type: application/json; charset=bogus\r\n\r\n\xff",
+        "HTTP/1.1 301 X\r\nLocation: http://[\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 200 X\r\nContent-Type: text/event-stream\r\n\r\ndata: \xff\xfe\n\n",
+        "HTTP/1.1 200 X\r\nContent-Type: text/event-stream\r\n\r\ndata: " + "[" * 5000 + "\n\n",
+        "HTTP/1.1 200 X\r\nContent-Type: text/event-stream\r\n\r\nevent: x\ndata: 5\n\n",
+    ],
+)
+async def test_whatever_comes_back_is_a_reason(answer: str) -> None:
+    async def babble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer.encode("latin-1"))
         await writer.drain()
         writer.close()
 
     listener = await asyncio.start_server(babble, "127.0.0.1", 0)
     port = listener.sockets[0].getsockname()[1]
     async with listener, remote(FixedEndpoint(Address(f"http://127.0.0.1:{port}/v1", ""))) as it:
-        assert isinstance(await it.failure(), ModelUnreachable)
+        assert "the test server" in str(await it.failure())
 
 
 async def test_a_key_that_cannot_be_sent_is_refused_without_showing_it(server: FaultServer) -> None:
@@ -158,6 +174,7 @@ async def test_after_a_429_nothing_is_sent_until_the_time_is_over(server: FaultS
         server.mode = "good"
         it.now[0] += 6.0
         second = await it.failure()
+        assert not (await it.model.count_tokens("abc")).exact
         assert isinstance(first, RateLimited)
         assert isinstance(second, RateLimited)
         assert (first.retry_after_s, second.retry_after_s) == (7.0, 1.0)

@@ -112,10 +112,35 @@ async def test_an_unknown_model_is_asked_with_the_structured_suffix(server: Faul
 async def test_an_unknown_model_where_suffix_is_refused_is_unsupported(server: FaultServer) -> None:
     server.refuses = {"suffix"}
     async with remote(server, "somebody/new-coder") as it:
-        error = await it.failure()
-    assert type(error) is Unsupported
+        before = it.model.info.fills
+        error, again = await it.failure(), await it.failure()
+        after = it.model.info.fills
+    assert (before, after) == (True, False)
+    assert type(error) is type(again) is Unsupported
     assert "somebody/new-coder" in str(error)
     assert "rnj-1-instruct" in str(error)
+    assert len(server.requests) == 1
+
+
+async def test_a_renamed_model_is_known_by_where_it_comes_from(server: FaultServer) -> None:
+    server.models = [{"id": "coder", "root": "EssentialAI/rnj-1-instruct"}]
+    async with remote(server, "coder") as it:
+        await it.fill("a", "b")
+    assert server.requests[0].body["prompt"] == "<|pre_fim|>a<|suf_fim|>b<|mid_fim|>"
+
+
+async def test_half_of_a_surrogate_pair_does_not_stop_a_completion(server: FaultServer) -> None:
+    async with remote(server) as it:
+        assert await it.fill("s = '\ud83d", "\ude00'") == "return a + b"
+    assert "s = '\ufffd" in server.requests[0].body["prompt"]
+
+
+async def test_our_own_hosts_word_that_it_cannot_is_unsupported(server: FaultServer) -> None:
+    server.models = [OWN]
+    server.mode = "unsupported"
+    async with remote(server, "") as it:
+        error = await it.failure()
+    assert type(error) is Unsupported
 
 
 async def test_where_only_chat_is_there_the_middle_is_asked_for_by_chat(

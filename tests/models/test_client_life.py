@@ -72,6 +72,17 @@ async def test_a_time_limit_closes_the_connection(server: FaultServer) -> None:
         assert await asyncio.to_thread(server.disconnected.wait, 20)
 
 
+async def test_closing_the_model_ends_what_is_running(server: FaultServer) -> None:
+    server.mode = "hang_after_first"
+    async with remote(server) as it:
+        async with aclosing(it.model.complete(REQUEST)) as answer:
+            await anext(answer)
+            await it.model.close()
+            with pytest.raises(ModelError):
+                await anext(answer)
+        assert await asyncio.to_thread(server.disconnected.wait, 20)
+
+
 async def test_requests_run_side_by_side_and_a_closed_one_leaves_the_others(
     server: FaultServer,
 ) -> None:
@@ -128,6 +139,22 @@ async def test_one_slow_or_broken_answer_is_not_a_lost_model_but_two_are(
         assert it.kinds == ["unreachable"]
 
 
+@pytest.mark.parametrize("mode", ["no_model", "server_error", "hang"])
+async def test_an_endpoint_that_is_there_but_does_not_work_is_told_once(
+    server: FaultServer, mode: Mode
+) -> None:
+    server.mode = mode
+    async with remote(server, patience=HASTY) as it:
+        for _ in range(4):
+            await it.model.ready()
+            await it.failure()
+        assert it.kinds == ["ready", "unreachable"]
+        server.mode = "good"
+        await it.model.ready()
+        await it.fill()
+        assert it.kinds == ["ready", "unreachable", "ready"]
+
+
 @pytest.mark.parametrize("mode", ["rate_limited", "too_long"])
 async def test_a_refusal_of_one_request_is_not_a_lost_model(
     server: FaultServer, mode: Mode
@@ -136,7 +163,7 @@ async def test_a_refusal_of_one_request_is_not_a_lost_model(
     async with remote(server) as it:
         await it.failure()
         await it.failure()
-        assert it.kinds == []
+        assert it.kinds == ["ready"]
 
 
 async def test_ready_tells_whether_the_endpoint_answers(server: FaultServer) -> None:

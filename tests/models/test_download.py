@@ -19,6 +19,7 @@ from rnj_lsp.models.model import (
     ModelNotFound,
     ModelRefused,
     ModelUnreachable,
+    RateLimited,
 )
 from tests.models.hub import Hub, running
 
@@ -135,7 +136,8 @@ def test_a_repository_that_is_not_there_is_named(hub: Hub) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "kind"), [(401, KeyRefused), (403, KeyRefused), (500, ModelBroken)]
+    ("status", "kind"),
+    [(401, KeyRefused), (403, KeyRefused), (429, RateLimited), (500, ModelBroken)],
 )
 def test_a_refusal_has_its_reason(hub: Hub, status: int, kind: type[ModelError]) -> None:
     hub.status = status
@@ -148,6 +150,13 @@ def test_without_a_network_the_pull_says_so(hub: Hub, monkeypatch: pytest.Monkey
     assert isinstance(error, ModelUnreachable)
     assert "127.0.0.1:9 cannot be reached" in str(error)
     assert partials() == []
+
+
+def test_an_offline_hub_library_is_named(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    error = failure()
+    assert isinstance(error, ModelUnreachable)
+    assert "HF_HUB_OFFLINE" in str(error)
 
 
 def test_a_callback_that_raises_ends_the_pull_and_keeps_what_came(hub: Hub) -> None:

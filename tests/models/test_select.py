@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from rnj_lsp.models.client import OpenAIModel
 from rnj_lsp.models.library import models_folder, use
@@ -258,3 +260,20 @@ def test_a_choice_never_shows_its_key() -> None:
     choice = resolve("together:m", {"TOGETHER_API_KEY": "tgp_v1_secret"})
     assert isinstance(choice, Choice)
     assert "secret" not in f"{choice!r} {choice.why}"
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(max_size=40) | st.from_regex(r"(https?|ollama|scripted|~|C|rnj-1):.{0,30}"))
+@example("http://[")
+@example("~nobody/x.gguf")
+@example("a" * 5000)
+@example("\x00.gguf")
+@example("scripted:\x00")
+@example("http://x:y/v1")
+@example("https://\ud800/v1")
+def test_whatever_is_written_is_a_choice_or_not_found(spec: str) -> None:
+    try:
+        choice = resolve(spec, {})
+    except ModelNotFound:
+        return
+    assert choice.why

@@ -65,6 +65,7 @@ def test_edits_are_applied_by_their_place_in_the_old_text() -> None:
         Edit(Span(2, 2), "2"),
     ]
     assert apply("abcd", edits) == "b12cD"
+    assert apply("abcd", [Edit(Span(2, 3), "X"), Edit(Span(2, 2), "1")]) == "ab1Xd"
 
 
 @pytest.mark.parametrize(

@@ -174,6 +174,12 @@ def test_errors_are_counted(text: str, count: int) -> None:
     assert parsed(text, "python").error_count == count
 
 
+def test_what_is_missing_counts_as_an_error() -> None:
+    it = parsed("f(1;\n", "javascript")
+    missing = [node.type for node in walk(it.root) if node.is_missing]
+    assert (missing, it.error_count, it.root.has_error) == ([")"], 1, True)
+
+
 def test_an_empty_document_has_a_syntax() -> None:
     it = parsed("", "python")
     assert it.root.span.end == 0

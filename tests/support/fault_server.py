@@ -28,7 +28,9 @@ Mode = Literal[
     "rate_limited",
     "server_error",
     "too_long",
+    "unsupported",
     "hang",
+    "hang_everywhere",
     "hang_after_headers",
     "hang_after_first",
     "cut",
@@ -103,12 +105,15 @@ class FaultServer:
 
     def start(self) -> None:
         """Answer; after a `stop` on the same port as before."""
-        listening = socket.socket()
+        # With the protocol named, asyncio sends small pieces at once.
+        listening = socket.socket(proto=socket.IPPROTO_TCP)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(("127.0.0.1", self._port))
         self._port = listening.getsockname()[1]
         self.base_url = f"http://127.0.0.1:{self._port}/v1"
-        config = uvicorn.Config(self._app(), log_config=None, lifespan="off", ws="none")
+        config = uvicorn.Config(
+            self._app(), log_config=None, log_level="critical", lifespan="off", ws="none"
+        )
         config.timeout_graceful_shutdown = 0
         self._server = uvicorn.Server(config)
         started, self._socket = self._server, listening
@@ -142,6 +147,8 @@ class FaultServer:
     async def _list(self, request: Request) -> Response:
         if self.mode == "wrong_key":
             return _error(401, f"Incorrect API key provided: {request.headers['authorization']}")
+        if self.mode == "hang_everywhere":
+            await self._gone(request)
         if not self.models:
             return _error(404, "Not Found")
         return JSONResponse({"object": "list", "data": self.models})
@@ -200,6 +207,8 @@ class FaultServer:
         if mode == "too_long":
             said = "This model's maximum context length is 4096 tokens. However, you requested"
             return _error(400, f"{said} 5000 tokens (4872 in the messages, 128 in the completion).")
+        if mode == "unsupported":
+            return _error(400, "this model cannot fill in the middle", code="unsupported")
         if mode == "html":
             return HTMLResponse("<html><h1>Sign in to the network</h1></html>")
         if mode == "not_json":
@@ -269,9 +278,13 @@ class _CutError(Exception):
 
 
 def _error(
-    status: int, message: str, param: str | None = None, headers: Mapping[str, str] | None = None
+    status: int,
+    message: str,
+    param: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    code: str | int | None = None,
 ) -> Response:
-    error = {"message": message, "type": "test", "param": param, "code": status}
+    error = {"message": message, "type": "test", "param": param, "code": code or status}
     return JSONResponse({"error": error}, status, headers=headers)
 
 

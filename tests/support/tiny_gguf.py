@@ -61,8 +61,14 @@ class TinyModel:
     """When given, the model writes these bytes, each in its own token, after the token `=`,
     and then ends. No byte may come twice, because the model only looks at the last token."""
 
+    user_defined: bool = False
+    """The file calls the special tokens "user-defined", but for the beginning and end of text."""
+
     chat_template: str = CHAT_TEMPLATE
     context_tokens: int = 8192
+    sliding_window: int = 0
+    """Tokens that a layer looks back; 0: all."""
+
     width: int = 64
     layers: int = 2
     quantised: bool = False
@@ -140,17 +146,20 @@ def _write_settings(writer: gguf.GGUFWriter, model: TinyModel) -> None:
     writer.add_value_length(32)
     writer.add_layer_norm_rms_eps(1e-6)
     writer.add_rope_freq_base(10000.0)
+    if model.sliding_window:
+        writer.add_sliding_window(model.sliding_window)
 
 
 def _write_vocabulary(writer: gguf.GGUFWriter, vocabulary: Vocabulary, model: TinyModel) -> None:
-    normal, control = gguf.TokenType.NORMAL, gguf.TokenType.CONTROL
-    count = len(vocabulary.tokens)
+    first = vocabulary.first_special
+    kinds = [gguf.TokenType.NORMAL] * first
+    kinds += [gguf.TokenType.CONTROL] * (len(vocabulary.tokens) - first)
+    if model.user_defined:
+        kinds[first + 2 :] = [gguf.TokenType.USER_DEFINED] * (len(kinds) - first - 2)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("llama-bpe")
     writer.add_token_list(vocabulary.tokens)
-    writer.add_token_types(
-        [control if at >= vocabulary.first_special else normal for at in range(count)]
-    )
+    writer.add_token_types(kinds)
     writer.add_token_merges(vocabulary.merges)
     writer.add_bos_token_id(vocabulary.id_of("<|begin_of_text|>"))
     writer.add_eos_token_id(vocabulary.id_of("<|end_of_text|>"))

@@ -21,14 +21,14 @@ def main(arguments: list[str]) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     asked = _parser().parse_args(arguments)
     logging.basicConfig(
-        level=os.environ.get("RNJ_LOG_LEVEL", "INFO").upper(),
+        level=asked.log_level.upper(),
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     try:
         if asked.command == "run":
             return _run(asked)
         if asked.command == "probe":
-            return _probe(asked.model)
+            return _probe(asked.model, not asked.safe)
         return _inspect(asked.model)
     except ModelError as error:
         print(error, file=sys.stderr)
@@ -48,10 +48,10 @@ def _run(asked: argparse.Namespace) -> int:
     return run_host(HostSpec(asked.model, settings))
 
 
-def _probe(model: Path) -> int:
+def _probe(model: Path, extra_buffers: bool) -> int:
     from rnj_lsp.models.host.probe import run_probe
 
-    run_probe(model)
+    run_probe(model, extra_buffers)
     return 0
 
 
@@ -75,6 +75,8 @@ def _inspect(model: Path) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m rnj_lsp.models.host", description=__doc__)
+    levels = ("debug", "info", "warning", "error")
+    parser.add_argument("--log-level", choices=levels, default="info")
     commands = parser.add_subparsers(dest="command", required=True)
     usual = HostSettings()
     run = commands.add_parser("run", help="be the host of a model until idle")
@@ -86,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--idle-minutes", type=float, default=usual.idle_minutes)
     probe = commands.add_parser("probe", help="try the fast setting, and die of it or not")
     probe.add_argument("model", type=Path)
+    probe.add_argument("--safe", action="store_true", help="try the safe setting instead")
     inspect = commands.add_parser("inspect", help="say what a model file is, as JSON")
     inspect.add_argument("model", type=Path)
     return parser

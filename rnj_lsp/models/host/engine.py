@@ -112,9 +112,11 @@ class Engine:
         self._cached: list[int] = []
         """The tokens whose KV entries are in the cache, in order."""
 
-        fim = facts.family.fim
-        texts = (*facts.family.ends, *(fim.ends if fim else ()))
-        found = (vocabulary.find(text) for text in texts)
+        family, fim = facts.family, facts.family.fim
+        ends = (*family.ends, *(fim.ends if fim else ()))
+        inner = (*(fim.specials if fim else ()), *(family.file_name or ()))
+        vocabulary.reserve((*ends, *inner, *family.other_specials))
+        found = (vocabulary.find(text) for text in ends)
         self._ends = vocabulary.ends | {token for token in found if token is not None}
 
     @classmethod

@@ -29,6 +29,9 @@ from rnj_lsp.models.model import HostFailed, ModelState, OnState
 __all__ = ["HostRecord", "HostSpec", "LocalEndpoint", "running_hosts", "stop_host"]
 
 _POLL_S = 0.05
+_STARTS = 2
+"""A process that dies before it listens is started once more."""
+
 _START_S = 60.0
 """Seconds that a new process may take until it listens."""
 
@@ -39,6 +42,7 @@ _LEAVE_S = 10.0
 """Seconds that a host may take to leave before it is ended."""
 
 _LARGEST_LOG = 1 << 20
+_LARGEST_TAIL = 4096
 _LOG_LINES = 5
 
 
@@ -53,6 +57,8 @@ class LocalEndpoint:
         self._connected: HostRecord | None = None
         self._connecting = asyncio.Lock()
         self._child: _Host | None = None
+        self._log_from = 0
+        """Where the child's messages begin in the log."""
 
     @property
     def restartable(self) -> bool:
@@ -81,19 +87,24 @@ class LocalEndpoint:
         key = self._spec.key()
         for _ in range(2):
             record = await _living(key) or await self._start(key, on_state)
-            if await _wait_until_ready(record, on_state):
-                return record
+            try:
+                if await _wait_until_ready(record, on_state):
+                    return record
+            except HostFailed:
+                # Its last words are said; the next `connect` begins afresh.
+                self._child = None
+                raise
             # It was just leaving, or it died while it loaded: once more.
-        raise HostFailed(_story("the model host died while it loaded the model", key))
+        raise HostFailed(self._story("the model host died while it loaded the model", key))
 
     async def _start(self, key: str, on_state: OnState) -> HostRecord:
         on_state(ModelState("loading", "the model host is starting"))
         give_up = time.monotonic() + _START_S
-        while time.monotonic() < give_up:
+        deaths = 0
+        while deaths < _STARTS and time.monotonic() < give_up:
             # A start whose `connect` was cancelled goes on, so it is not begun a second time.
             going_on = self._child is not None and self._child.poll() is None
-            child = self._child if self._child and going_on else _spawn(self._spec, key)
-            self._child = child
+            child = self._child if self._child and going_on else self._spawned(key)
             while child.poll() is None and time.monotonic() < give_up:
                 if record := await _living(key):
                     return record
@@ -101,9 +112,19 @@ class LocalEndpoint:
             # Another process may have become the host in the meantime.
             if record := await _living(key):
                 return record
-            if not going_on and child.returncode != ALREADY_RUNNING:
-                break
-        raise HostFailed(_story("the model host could not be started", key))
+            deaths += not going_on and child.returncode != ALREADY_RUNNING
+        raise HostFailed(self._story("the model host could not be started", key))
+
+    def _spawned(self, key: str) -> _Host:
+        log = log_path(key)
+        self._log_from = log.stat().st_size if log.exists() else 0
+        self._child = _spawn(self._spec, log)
+        return self._child
+
+    def _story(self, what: str, key: str) -> str:
+        """Return what went wrong with the end of the host's log."""
+        log = log_path(key)
+        return f"{what}; {_tail(log, self._log_from)}(its log: {log})"
 
 
 def running_hosts() -> list[HostRecord]:
@@ -177,11 +198,11 @@ async def _wait_until_ready(record: HostRecord, on_state: OnState) -> bool:
             last, give_up = now, time.monotonic() + _STALL_S
             on_state(ModelState("loading", now.message, now.percent))
         elif time.monotonic() > give_up:
-            raise HostFailed(_story("loading the model stands still", record.key))
+            raise HostFailed(f"loading the model stands still (log: {log_path(record.key)})")
         await asyncio.sleep(_POLL_S)
 
 
-def _spawn(spec: HostSpec, key: str) -> _Host:
+def _spawn(spec: HostSpec, log: Path) -> _Host:
     """Start a host that outlives this process and never touches its input and output."""
     settings = spec.settings
     # -P keeps a package in the current folder from being imported in place of the real one.
@@ -191,7 +212,6 @@ def _spawn(spec: HostSpec, key: str) -> _Host:
     command += ["--kv-type", settings.kv_type]
     command += ["--gpu-layers", str(settings.gpu_layers)]
     command += ["--idle-minutes", str(settings.idle_minutes)]
-    log = log_path(key)
     mode = "wb" if log.exists() and log.stat().st_size > _LARGEST_LOG else "ab"
     with log.open(mode) as output:
         return _Host(
@@ -218,16 +238,12 @@ def _creation_flags() -> int:
     return 0
 
 
-def _story(what: str, key: str) -> str:
-    """Return what went wrong with the end of the host's log."""
-    log = log_path(key)
-    return f"{what}; {_tail(log)}(its log: {log})"
-
-
-def _tail(log: Path) -> str:
+def _tail(log: Path, since: int) -> str:
+    """Return the last lines that a host has written after the first `since` bytes of its log."""
     try:
         with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - 4096))
+            size = log.stat().st_size
+            file.seek(max(since if since <= size else 0, size - _LARGEST_TAIL))
             lines = file.read().decode("utf-8", "replace").splitlines()
     except OSError:
         return ""

@@ -24,10 +24,14 @@ from pathlib import Path
 
 from rnj_lsp.models.folders import cache_folder
 from rnj_lsp.models.host.header import weight_type
+from rnj_lsp.models.model import HostFailed
 
 _logger = logging.getLogger(__name__)
 _FORCE = "RNJ_HOST_EXTRA_BUFFERS"
 _CRASH = "RNJ_PROBE_CRASH"
+"""For tests: the trial of the fast setting (with `always`, of both) dies as on a processor where
+it crashes."""
+
 _STALL_S = 120.0
 """The probe is given up when its progress stands still for so long."""
 
@@ -70,35 +74,37 @@ def probe_result(model: Path) -> ProbeResult | None:
 async def fast_setting(model: Path, on_progress: Callable[[int], None]) -> ProbeResult:
     """Return whether the fast setting works, after trying it where that is not known.
 
-    Only a crash and a success are remembered. A model that cannot be loaded, a process that was
-    killed, or one that stands still says nothing about the processor: the safe setting is used
-    this once.
+    Only a success is remembered, and a crash that the safe setting does not have as well. A
+    process that was killed, or one that stands still, says nothing about the processor: the safe
+    setting is used this once. Raises `HostFailed` where the model crashes llama.cpp anyway.
     """
     file = _file_for(model)
     result = forced_setting() or _remembered(file)
     if result is not None:
         return result
-    code = await _try(model, on_progress)
+    code = await _try(model, True, on_progress)
     if code == 0:
         return _remember(file, ProbeResult(True, "the fast setting was tried and works"))
-    if _is_crash(code):
-        reason = f"the fast setting crashed llama.cpp on this processor ({_death(code)})"
-        _logger.warning("%s; the safe setting is used from now on", reason)
-        return _remember(file, ProbeResult(False, reason))
-    reason = f"the trial of the fast setting ended without a result ({_death(code)})"
-    _logger.warning("%s; the safe setting is used this time", reason)
-    return ProbeResult(False, reason)
+    if not _is_crash(code):
+        reason = f"the trial of the fast setting ended without a result ({_death(code)})"
+        _logger.warning("%s; the safe setting is used this time", reason)
+        return ProbeResult(False, reason)
+    if _is_crash(await _try(model, False, on_progress)):
+        raise HostFailed(f"{model} crashes llama.cpp ({_death(code)}); download it again")
+    reason = f"the fast setting crashed llama.cpp on this processor ({_death(code)})"
+    _logger.warning("%s; the safe setting is used from now on", reason)
+    return _remember(file, ProbeResult(False, reason))
 
 
-def run_probe(model: Path) -> None:
-    """Load the model with the fast setting and use it; the body of the throw-away process."""
+def run_probe(model: Path, extra_buffers: bool) -> None:
+    """Load the model with one of the settings and use it; the body of the throw-away process."""
     from rnj_lsp.models.host.engine import Abort, Engine, Generation
     from rnj_lsp.models.host.loading import EngineOptions
 
     _die_quietly()
-    if os.environ.get(_CRASH):
+    if os.environ.get(_CRASH) == "always" or (os.environ.get(_CRASH) and extra_buffers):
         os.kill(os.getpid(), signal.SIGSEGV)
-    options = EngineOptions(context_tokens=512, extra_buffers=True)
+    options = EngineOptions(context_tokens=512, extra_buffers=extra_buffers)
     engine = Engine.open(model, options, _print_progress)
     word = engine.vocabulary.tokenize("x = 1\n", special=False)
     prompt = (word * 300)[: 2 * options.micro_batch + 44]
@@ -107,10 +113,11 @@ def run_probe(model: Path) -> None:
     engine.close()
 
 
-async def _try(model: Path, on_progress: Callable[[int], None]) -> int | None:
+async def _try(model: Path, extra_buffers: bool, on_progress: Callable[[int], None]) -> int | None:
     """Return the exit code of a probe; None: it stood still and was ended."""
     # -P keeps a package in the current folder from being imported in place of the real one.
     command = [sys.executable, "-P", "-m", "rnj_lsp.models.host", "probe", str(model)]
+    command += [] if extra_buffers else ["--safe"]
     process = await asyncio.create_subprocess_exec(
         *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE
     )

@@ -15,7 +15,7 @@ from rnj_lsp import __version__
 from rnj_lsp.models.endpoint import Address
 from rnj_lsp.models.folders import cache_folder, runtime_folder
 from rnj_lsp.models.host.probe import forced_setting
-from rnj_lsp.models.model import ModelNotFound
+from rnj_lsp.models.model import HostFailed, ModelNotFound
 from rnj_lsp.settings import HostSettings
 
 ALREADY_RUNNING = 4
@@ -40,7 +40,9 @@ class HostSpec:
         try:
             status = self.model.stat()
         except OSError as error:
-            raise ModelNotFound(f"there is no model file {self.model}") from error
+            raise ModelNotFound(
+                f"the model file {self.model} is not there: {error.strerror}"
+            ) from error
         settings, forced = self.settings, forced_setting()
         parts = (
             str(self.model.resolve()),
@@ -86,12 +88,12 @@ class Health:
 
 def record_path(key: str) -> Path:
     """Return the file in which the host with this key is written down."""
-    return runtime_folder() / f"host-{key}.json"
+    return _runtime_folder() / f"host-{key}.json"
 
 
 def lock_path(key: str) -> Path:
     """Return the file that the host with this key keeps locked as long as it lives."""
-    return runtime_folder() / f"host-{key}.lock"
+    return _runtime_folder() / f"host-{key}.lock"
 
 
 def log_path(key: str) -> Path:
@@ -106,7 +108,7 @@ def read_record(key: str) -> HostRecord | None:
 
 def read_records() -> list[HostRecord]:
     """Return every host that is written down, alive or not."""
-    found = (_read(path) for path in sorted(runtime_folder().glob("host-*.json")))
+    found = (_read(path) for path in sorted(_runtime_folder().glob("host-*.json")))
     return [record for record in found if record is not None]
 
 
@@ -153,6 +155,15 @@ def call(record: HostRecord, method: str, path: str) -> Any:
         return None
     finally:
         connection.close()
+
+
+def _runtime_folder() -> Path:
+    try:
+        return runtime_folder()
+    except OSError as error:
+        raise HostFailed(
+            f"the folder for running model hosts cannot be used: {error}; set RNJ_HOME"
+        ) from error
 
 
 def _read(path: Path) -> HostRecord | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import re
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 from llama_cpp import llama_cpp
@@ -35,8 +37,24 @@ class Vocabulary:
             if llama_cpp.llama_vocab_is_eog(pointer, token):
                 ends.add(token)
         self.controls = frozenset(controls)
+        """Tokens that are no part of a text: never shown, and never made from a user's text."""
+
         self.ends = frozenset(ends)
         """What llama.cpp itself takes for an end of generation."""
+
+        self._reserved: re.Pattern[str] | None = None
+
+    def reserve(self, texts: Iterable[str]) -> None:
+        """Treat these tokens as control tokens, whatever the file says they are.
+
+        Some files call the tokens of a prompt "user-defined", and such tokens llama.cpp finds in
+        any text.
+        """
+        found = {text: token for text in texts if (token := self.find(text)) is not None}
+        wrong = [text for text, token in found.items() if token not in self.controls]
+        self.controls |= frozenset(found.values())
+        if wrong:
+            self._reserved = re.compile("|".join(re.escape(text) for text in wrong))
 
     def tokenize(self, text: str, *, special: bool) -> list[int]:
         """Return the ids of a text, without BOS.
@@ -44,16 +62,12 @@ class Vocabulary:
         With `special` false, the text of a special token in it is ordinary text. Lone
         surrogates, which UTF-8 cannot hold, become question marks.
         """
-        data = text.encode("utf-8", "replace")
-        room = len(data) + 2
-        while True:
-            ids = (ctypes.c_int32 * room)()
-            count = llama_cpp.llama_tokenize(
-                self._pointer, data, len(data), ids, room, False, special
-            )
-            if count >= 0:
-                return ids[:count]
-            room = -count
+        if special or self._reserved is None:
+            return self._tokenize(text, special)
+        # Cut after its first character, a reserved text is no token any more.
+        cuts = [0, *(found.start() + 1 for found in self._reserved.finditer(text)), len(text)]
+        pieces = (text[low:high] for low, high in pairwise(cuts))
+        return [token for piece in pieces for token in self._tokenize(piece, False)]
 
     def prompt(self, parts: Iterable[Part]) -> list[int]:
         """Return the ids of a prompt: BOS once where the model wants it, special tokens, text."""
@@ -105,6 +119,18 @@ class Vocabulary:
         if prefix is None or suffix is None or middle is None:
             return None
         return self.text(prefix), self.text(suffix), self.text(middle)
+
+    def _tokenize(self, text: str, special: bool) -> list[int]:
+        data = text.encode("utf-8", "replace")
+        room = len(data) + 2
+        while True:
+            ids = (ctypes.c_int32 * room)()
+            count = llama_cpp.llama_tokenize(
+                self._pointer, data, len(data), ids, room, False, special
+            )
+            if count >= 0:
+                return ids[:count]
+            room = -count
 
     def _read_piece(self, token: int) -> bytes:
         room = 64
