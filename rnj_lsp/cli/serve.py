@@ -19,7 +19,7 @@ def serve(tcp: str | None) -> int:
     _log_to_stderr()
     address = _address(tcp) if tcp is not None else None
     stdout = _own_stdout()
-    from rnj_lsp.lsp.server import build
+    from rnj_lsp.lsp.handlers import build
 
     server = build(open_later)
     if address is None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from rnj_lsp.completion.suggestion import Extent
+from rnj_lsp.source.cursor import opens_block, scope_end
 from rnj_lsp.source.document import Document
-from rnj_lsp.source.indentation import indent_of, scope_end_by_indent
+from rnj_lsp.source.languages import language
 from rnj_lsp.source.scope_end import unclosed
-from rnj_lsp.source.syntax import syntax
 
 _MOST_LINES = 24
 """More lines at once are hardly read, and cost seconds on a small machine."""
@@ -36,7 +36,6 @@ class Cut:
         self._below = _line_below(document, offset)
         line = document.line_span(document.line_of(offset))
         self._left = document.text[line.start : offset]
-        self._parsed = syntax(document)
 
     @property
     def text(self) -> str:
@@ -89,18 +88,16 @@ class Cut:
         """Return whether more lines may follow: in a block, or where a bracket is still open."""
         if self._extent is Extent.BLOCK:
             return True
-        if self._extent is Extent.ONE_LINE or self._parsed is None:
+        if self._extent is Extent.ONE_LINE:
             return False
-        if unclosed(self._text[:newline], self._parsed.language):
+        line, document, offset = self._text[:newline], self._document, self._offset
+        if unclosed(line, language(document.language)):
             return True
-        written = self._parsed.with_insertion(self._offset, self._text[:newline])
-        return written.opens_block(self._offset + newline)
+        text = document.text[:offset] + line + document.text[offset:]
+        return opens_block(document.with_text(text, document.version), offset + newline)
 
     def _cut_to_scope(self, text: str) -> None:
-        if self._parsed is not None:
-            end = self._parsed.scope_end(self._offset, text)
-        else:
-            end = scope_end_by_indent(indent_of(self._left), text)
+        end = scope_end(self._document, self._offset, text)
         if end < len(text.rstrip()):
             self._kept = end
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from rnj_lsp.completion.suggestion import Extent
+from rnj_lsp.source.cursor import in_comment, opens_block
 from rnj_lsp.source.document import Document
 from rnj_lsp.source.syntax import syntax
 
@@ -28,8 +29,6 @@ def extent_at(
     if multiline == "always":
         return Extent.BLOCK
     parsed = syntax(document)
-    if parsed is not None and (parsed.in_comment(offset) or parsed.in_string(offset)):
+    if in_comment(document, offset) or (parsed is not None and parsed.in_string(offset)):
         return Extent.ONE_LINE
-    if parsed is not None and parsed.opens_block(offset):
-        return Extent.BLOCK
-    return Extent.LINE
+    return Extent.BLOCK if opens_block(document, offset) else Extent.LINE

@@ -205,15 +205,10 @@ def known_model(name: str) -> KnownModel | None:
 
 
 def family_of_name(name: str) -> Family | None:
-    """Return the family that a model's name tells, such as `EssentialAI/rnj-1-instruct`.
-
-    The longest matching fragment wins, so `granite-4` is not taken for another `granite`.
-    """
+    """Return the family that a model's name tells, such as `EssentialAI/rnj-1-instruct`."""
     plain = re.sub(r"[\s_]+", "-", name.lower())
-    matches = [
-        (len(pattern), item) for item in families() for pattern in item.patterns if pattern in plain
-    ]
-    return max(matches, key=lambda match: match[0])[1] if matches else None
+    named = (item for item in families() if any(pattern in plain for pattern in item.patterns))
+    return next(named, None)
 
 
 def recognise(

@@ -84,9 +84,7 @@ def test_an_unknown_model_is_said_plainly(project: Path, capsys: Captured) -> No
     assert "there is no model rnj-2" in err
 
 
-def test_try_takes_the_rest_of_the_line_out_and_shows_both(
-    project: Path, capsys: Captured
-) -> None:
+def test_try_takes_the_rest_of_the_line_out_and_shows_both(project: Path, capsys: Captured) -> None:
     (project / "app.py").write_text("x = bar(2)\n", encoding="utf-8")
     status, out, _ = run(capsys, "try", "app.py:1:5")
     assert status == 0

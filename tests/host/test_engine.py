@@ -157,7 +157,7 @@ def test_a_prompt_as_long_as_the_window_is_refused_with_both_numbers(
 ) -> None:
     engine = open_engine(TinyModel(), EngineOptions(context_tokens=512, threads=1))
     assert engine.context_tokens == 512
-    with pytest.raises(PromptTooLong) as caught:
+    with pytest.raises(PromptTooLong, match=r"raise rnj\.host\.contextTokens") as caught:
         answered(engine, long_prompt(engine, 512), Generation(1))
     assert (caught.value.prompt_tokens, caught.value.limit_tokens) == (512, 512)
 
@@ -176,7 +176,10 @@ def test_an_answer_ends_where_the_window_ends(open_engine: OpenEngine) -> None:
 def test_the_window_is_never_larger_than_the_model_was_trained_for(
     open_engine: OpenEngine,
 ) -> None:
-    assert open_engine(TinyModel(context_tokens=1024)).context_tokens == 1024
+    engine = open_engine(TinyModel(context_tokens=1024))
+    assert engine.context_tokens == 1024
+    with pytest.raises(PromptTooLong, match="no larger one"):
+        engine.require_fit(1024)
 
 
 @pytest.mark.parametrize("micro_batch", [32, 128])

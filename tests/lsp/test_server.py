@@ -147,6 +147,25 @@ async def test_an_editor_without_ghost_text_gets_completion_items(tmp_path: Path
         await client.kill()
 
 
+async def test_completion_items_can_be_switched_on_later(tmp_path: Path) -> None:
+    text = {"inlineCompletion": {}, "completion": {"dynamicRegistration": True}}
+    capabilities = {**CAPABILITIES, "textDocument": text}
+    model = script(tmp_path, ONE)
+    async with editor(tmp_path, model=model, capabilities=capabilities) as client:
+        await client.notification("rnj/status", state="ready")
+        assert "client/registerCapability" not in client.server_requests
+        client.settings = {"completion": {"popup": "always"}}
+        client.notify("workspace/didChangeConfiguration", {"settings": None})
+        uri = await open_file(client, tmp_path / "a.py", "x = \n")
+        while "client/registerCapability" not in client.server_requests:
+            await command(client, "rnj.status")
+        answer = await client.request(
+            "textDocument/completion",
+            {"textDocument": {"uri": uri}, "position": {"line": 0, "character": 4}},
+        )
+        assert [item["label"] for item in answer["items"]] == ["foo(1)"]
+
+
 async def test_cancelling_a_request_ends_it_at_the_model(tmp_path: Path) -> None:
     hang = {"prefix_ends": "x = ", "text": "", "error": "hang"}
     model = script(tmp_path, hang, {"prefix_ends": "y = ", "text": "1\n"})
@@ -321,7 +340,7 @@ async def test_a_printing_library_does_not_disturb_the_protocol(tmp_path: Path) 
 import sys, threading
 
 def print_when_the_server_runs():
-    while "rnj_lsp.lsp.server" not in sys.modules:
+    while "rnj_lsp.lsp.handlers" not in sys.modules:
         pass
     for _ in range(100):
         print("noise", flush=True)

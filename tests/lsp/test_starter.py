@@ -15,8 +15,8 @@ import pytest
 
 from rnj_lsp.bench.client import LspClient
 from rnj_lsp.models.host.launch import HostRecord, running_hosts, stop_host
-from rnj_lsp.source.document import Document
-from rnj_lsp.source.edits import Edit, Span, apply
+from rnj_lsp.source.document import Document, Span
+from rnj_lsp.source.edits import Edit, apply
 from rnj_lsp.source.syntax import Syntax, syntax
 from tests.support.editor import editor
 
@@ -55,7 +55,9 @@ def code_lines(text: str, count: int) -> list[int]:
     tree, lines, start, found = parsed(text), text.split("\n"), 0, []
     for number, line in enumerate(lines):
         inside = start + len(line) - len(line.lstrip())
-        code = len(line.strip()) > 12 and not (tree.in_comment(inside + 1) or tree.in_string(inside))
+        code = len(line.strip()) > 12 and not (
+            tree.in_comment(inside + 1) or tree.in_string(inside)
+        )
         if code and not line.strip().startswith(('"', "#", "'")):
             found.append(number)
         start += len(line) + 1
@@ -161,9 +163,7 @@ async def test_loading_shows_progress_and_the_starter_says_once_how_to_get_the_r
         await again.notification("rnj/status", state="ready", starter=True)
         assert isinstance(await suggested(again, "file:///one.py", "import o\n"), list)
         messages = [
-            message
-            for message in again.notifications
-            if message["method"] == "window/showMessage"
+            message for message in again.notifications if message["method"] == "window/showMessage"
         ]
         assert messages == []
 

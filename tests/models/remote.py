@@ -22,7 +22,7 @@ from tests.support.fault_server import FaultServer
 KEY = "sk-secret-key-of-the-test"
 
 PATIENT = Patience(Timeouts(20.0, 20.0, 20.0), Timeouts(20.0, 20.0, 20.0))
-HASTY = Patience(Timeouts(0.3, 0.1, 5.0), Timeouts(0.3, 0.1, 5.0))
+HASTY = Patience(Timeouts(1.0, 0.6, 9.0), Timeouts(1.0, 0.6, 9.0))
 """For tests of time limits: they are expected to run out."""
 
 INFO = ModelInfo(

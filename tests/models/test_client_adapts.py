@@ -260,6 +260,13 @@ async def test_tokens_are_counted_exactly_where_the_endpoint_can(
         assert await it.model.count_tokens("abcdef") == TokenCount(6, exact=True)
 
 
+async def test_special_literals_are_counted_as_text(server: FaultServer) -> None:
+    server.tokenizes = "vllm"
+    async with remote(server) as it:
+        await it.model.count_tokens("a <|mid_fim|>")
+    assert server.requests[0].body["prompt"] == f"a <{JOINER}|mid_fim|>"
+
+
 async def test_tokens_are_estimated_where_it_cannot_and_it_is_not_asked_again(
     server: FaultServer,
 ) -> None:

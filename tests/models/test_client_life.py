@@ -145,7 +145,7 @@ async def test_an_endpoint_that_is_there_but_does_not_work_is_told_once(
 ) -> None:
     server.mode = mode
     async with remote(server, patience=HASTY) as it:
-        for _ in range(4):
+        for _ in range(3):
             await it.model.ready()
             await it.failure()
         assert it.kinds == ["ready", "unreachable"]

@@ -165,12 +165,13 @@ class Engine:
         if prompt_tokens == 0:
             raise Unsupported("the prompt is empty, and this model has no token to begin with")
         if prompt_tokens >= self.context_tokens:
-            raise PromptTooLong(
+            largest = self.context_tokens >= (self.facts.context_tokens or sys.maxsize)
+            advice = "the model has no larger one" if largest else "raise rnj.host.contextTokens"
+            message = (
                 f"the prompt has {prompt_tokens} tokens, but the window holds "
-                f"{self.context_tokens}, answer included; raise rnj.host.contextTokens",
-                prompt_tokens,
-                self.context_tokens,
+                f"{self.context_tokens}, answer included; {advice}"
             )
+            raise PromptTooLong(message, prompt_tokens, self.context_tokens)
 
     def generate(self, prompt: Sequence[int], request: Generation, abort: Abort) -> Iterator[Piece]:
         """Stream the answer to a prompt; the last piece carries `finish` and `usage`.

@@ -127,6 +127,8 @@ async def _live(
             # A host that nobody can find any more must not stay.
             found = read_record(record.key) == record
         _logger.info("idle, or no longer written down; leaving")
+        # Whoever looks for a host from now on starts another one.
+        remove_record(record)
     server.should_exit = True
 
 

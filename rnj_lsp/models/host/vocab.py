@@ -89,13 +89,11 @@ class Vocabulary:
         return [self.bos, *ids]
 
     def find(self, text: str) -> int | None:
-        """Return the id of the token that is spelled so in the vocabulary."""
-        found = self.specials.get(text)
-        if found is not None:
-            return found
-        # Some files list such tokens as ordinary ones.
-        ids = self.tokenize(text, special=False)
-        return ids[0] if len(ids) == 1 and self.text(ids[0]) == text else None
+        """Return the id of the special token that is spelled so, or None.
+
+        Where a file lists a well-known token as an ordinary one, llama.cpp corrects it itself.
+        """
+        return self.specials.get(text)
 
     def text(self, token: int) -> str:
         """Return the vocabulary's own spelling of a token."""
