@@ -32,7 +32,6 @@ SPECIFIC: dict[tuple[str, str], str] = {
 
 PINNED: dict[str, set[str]] = {
     "filelock": {"models.host", "models"},
-    "httpx": {"models", "models.host"},
     "httpx2": {"models"},
     "huggingface_hub": {"models"},
     "jinja2": {"models.host"},

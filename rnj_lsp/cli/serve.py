@@ -42,7 +42,7 @@ def _log_to_stderr() -> None:
     )
     # pygls logs every message at info level, and at error level the parameters: the user's code.
     logging.getLogger("pygls").setLevel(logging.CRITICAL + 1)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
 
 
 def _own_stdout() -> BinaryIO:

@@ -179,7 +179,9 @@ class Session:
         for attempt in range(_SHRINKS + 1):
             asked = prompt(place, int(room * state.chars_per_token), state.window)
             state.window = asked.window
-            request = CompletionRequest(asked.prefix, asked.suffix, answer_tokens)
+            # Where only this line is wanted, the model can stop by itself.
+            stop = ("\n",) if extent is Extent.ONE_LINE else ()
+            request = CompletionRequest(asked.prefix, asked.suffix, answer_tokens, stop)
             try:
                 answer = await self._stream(request, Cut(place.document, place.offset, extent))
             except PromptTooLong as error:
@@ -202,7 +204,7 @@ class Session:
                 if chunk.text and answer.first_text_ms is None:
                     answer.first_text_ms = self._since(began)
                 answer.raw += chunk.text
-                if chunk.finish is not None:
+                if chunk.usage.prompt_tokens >= 0:
                     answer.usage = chunk.usage
                 if cut.feed(chunk.text):
                     break
@@ -233,16 +235,17 @@ def _shrink(error: PromptTooLong) -> float:
 
 def _outcome(place: Place, extent: Extent, answer: _Answer) -> Outcome:
     draft = postprocess(Draft(place.document, place.offset, extent, answer.text))
-    told = {
-        "extent": extent,
-        "usage": answer.usage,
-        "first_text_ms": answer.first_text_ms,
-        "raw": answer.raw,
-    }
+    outcome = Outcome(
+        suggestion=None,
+        extent=extent,
+        usage=answer.usage,
+        first_text_ms=answer.first_text_ms,
+        raw=answer.raw,
+    )
     if isinstance(draft, Reason):
-        return Outcome(None, draft, **told)  # type: ignore[arg-type]
-    suggestion = Suggestion(draft.text, Span(place.offset, place.offset), cached=False)
-    return Outcome(suggestion, **told)  # type: ignore[arg-type]
+        return replace(outcome, reason=draft)
+    here = Span(place.offset, place.offset)
+    return replace(outcome, suggestion=Suggestion(draft.text, here, cached=False))
 
 
 def _from_cache(hit: Hit, place: Place) -> Outcome:

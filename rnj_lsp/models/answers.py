@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -64,21 +65,21 @@ def usage_of(usage: object) -> Usage | None:
 class Calls:
     """Tool calls, put together from their fragments."""
 
-    _parts: dict[object, dict[str, str]] = field(default_factory=dict)
+    _parts: dict[int | str, dict[str, str]] = field(default_factory=dict)
 
     def add(self, fragments: Iterable[Mapping[str, Any]]) -> None:
         """Take the fragments of one event."""
         for fragment in fragments:
             # Some servers leave the index out; then each fragment with an id is a new call.
-            key = fragment.get("index")
-            if key is None:
-                key = fragment.get("id") or next(reversed(self._parts), 0)
+            key, name = fragment.get("index"), _plain(fragment.get("id"))
+            if not isinstance(key, int):
+                key = name or next(reversed(self._parts), 0)
             call = self._parts.setdefault(key, {"id": "", "name": "", "arguments": ""})
             function = fragment.get("function")
             function = function if isinstance(function, Mapping) else {}
-            call["id"] = call["id"] or str(fragment.get("id") or "")
-            call["name"] += str(function.get("name") or "")
-            call["arguments"] += str(function.get("arguments") or "")
+            call["id"] = call["id"] or name
+            call["name"] += _plain(function.get("name"))
+            call["arguments"] += _plain(function.get("arguments"))
 
     def done(self) -> tuple[ToolCall, ...]:
         """Return the whole calls in order; one without an id gets its number."""
@@ -86,6 +87,13 @@ class Calls:
             ToolCall(call["id"] or f"call_{number}", call["name"], call["arguments"])
             for number, call in enumerate(self._parts.values())
         )
+
+
+def _plain(value: object) -> str:
+    """Return a text; some servers send arguments as an object where OpenAI sends its JSON."""
+    if isinstance(value, str):
+        return value
+    return json.dumps(value) if isinstance(value, Mapping) else ""
 
 
 def _choice(event: Mapping[str, Any], where: str) -> Mapping[str, Any]:

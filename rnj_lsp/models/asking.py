@@ -119,7 +119,7 @@ async def chunks(
             yield Chunk(text + asked.stages.flush(), finish="stop", usage=usage)
             return
         if text:
-            yield Chunk(text)
+            yield Chunk(text, usage=usage)
         if finish is not None:
             break
     if finish is None:

@@ -154,6 +154,7 @@ class Chunk:
 
     finish: FinishReason | None = None
     usage: Usage = Usage()
+    """What the answer has cost so far, where the endpoint tells before its end."""
 
 
 @dataclass(frozen=True, slots=True)

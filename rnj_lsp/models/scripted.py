@@ -197,7 +197,7 @@ class ScriptedModel:
                 left -= len(text)
                 if text:
                     self._tell("ready", "the scripted model answers")
-                    yield Chunk(text)
+                    yield Chunk(text, usage=usage)
                 if cutter.done or not left:
                     break
             if answer.error and left and not cutter.done:

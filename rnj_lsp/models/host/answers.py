@@ -102,7 +102,9 @@ async def _events(
     try:
         async with aclosing(pieces):
             async for last in pieces:
-                yield _event(shape.chunk(last.text, last.finish, first))
+                chunk = shape.chunk(last.text, last.finish, first)
+                # Whoever stops reading early never sees the last chunk, so each one counts.
+                yield _event(chunk | {"usage": _usage_json(last.usage)} if usage else chunk)
                 first = False
     except ModelError as error:
         yield _event({"error": {"message": str(error), "type": "server_error", "code": None}})

@@ -33,7 +33,7 @@ class Delivery:
 
     stream: bool
     usage: bool
-    """Send the usage as the last chunk of a stream."""
+    """Send the usage with each chunk of a stream, and once more as its end."""
 
 
 @dataclass(frozen=True, slots=True)

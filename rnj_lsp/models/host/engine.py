@@ -66,11 +66,12 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A piece of an answer; the last one carries `finish` and `usage`."""
+    """A piece of an answer; the last one carries `finish`."""
 
     text: str = ""
     finish: Literal["stop", "length", "aborted"] | None = None
     usage: Usage = field(default_factory=Usage)
+    """What the answer has cost so far."""
 
 
 class Abort:
@@ -213,7 +214,7 @@ class Engine:
             counters.generated += 1
             text = stream.feed(vocabulary.piece(token, special=request.show_special))
             if text:
-                yield Piece(text)
+                yield Piece(text, usage=Usage(len(prompt), reused, generated))
             if stream.stopped:
                 finish = "stop"
             elif abort.is_set or (generated < limit and not self._decode([token], True)):
