@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 TESTS ?=
 TEST_OPTIONS ?=
 
-.PHONY: try test check format clean
+.PHONY: try test check format picture clean
 
 try: $(READY)
 	@$(BIN)/rnj-lsp try
@@ -45,3 +45,8 @@ $(READY): pyproject.toml
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# The picture in the README: a real run, drawn.
+picture: $(READY)
+	@mkdir -p docs
+	FORCE_COLOR=1 COLUMNS=96 $(BIN)/rnj-lsp try | $(BIN)/python -c 'import sys; from rich.console import Console; from rich.text import Text; shown = Console(record=True, width=96, file=open("/dev/null", "w")); shown.print(Text.from_ansi("$$ make try\n" + sys.stdin.read())); shown.save_svg("docs/try.svg", title="rnj-lsp")'

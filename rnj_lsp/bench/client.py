@@ -40,6 +40,9 @@ class LspClient:
         self.settings = settings
         self.notifications: deque[dict[str, Any]] = deque(maxlen=1000)
         self.server_requests: list[str] = []
+        self.refuses = False
+        """Answer every question of the server with an error, as a poor client does."""
+
         self._ids = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._news = asyncio.Condition()
@@ -191,7 +194,9 @@ class LspClient:
                 future.set_result(message.get("result"))
         elif "id" in message:
             self.server_requests.append(message["method"])
-            self._send({"id": message["id"], "result": self._answer(message)})
+            refusal = {"error": {"code": -32601, "message": "not supported"}}
+            answer = refusal if self.refuses else {"result": self._answer(message)}
+            self._send({"id": message["id"], **answer})
         else:
             async with self._news:
                 self.notifications.append(message)

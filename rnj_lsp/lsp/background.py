@@ -13,7 +13,7 @@ from lsprotocol import types as lsp
 
 from rnj_lsp.lsp.completion import offer_popup_later
 from rnj_lsp.lsp.configuration import PROJECT_FILE
-from rnj_lsp.lsp.server import RnjServer
+from rnj_lsp.lsp.server import RnjServer, answered
 from rnj_lsp.models.model import ModelError
 from rnj_lsp.settings import Layer, Problem, Settings
 
@@ -73,13 +73,16 @@ async def start(server: RnjServer) -> None:
         await take_settings(server, None, server.startup_problems)
     else:
         server.report_problems(server.startup_problems)
+    server.settled.set()
     if server.can_watch():
         watcher = lsp.FileSystemWatcher(glob_pattern=f"**/{PROJECT_FILE}")
         options = lsp.DidChangeWatchedFilesRegistrationOptions(watchers=[watcher])
         registration = lsp.Registration(
             "rnj-project-file", lsp.WORKSPACE_DID_CHANGE_WATCHED_FILES, options
         )
-        await server.client_register_capability_async(lsp.RegistrationParams([registration]))
+        await answered(
+            server.client_register_capability_async(lsp.RegistrationParams([registration]))
+        )
     await _load(server)
 
 
@@ -104,7 +107,9 @@ async def take_settings(
     editor = pushed.get("rnj", pushed) if isinstance(pushed, dict) else None
     if server.can_configure():
         items = [lsp.ConfigurationItem(section="rnj")]
-        answer = await server.workspace_configuration_async(lsp.ConfigurationParams(items))
+        answer = await answered(
+            server.workspace_configuration_async(lsp.ConfigurationParams(items))
+        )
         editor = answer[0] if answer else None
     if isinstance(editor, dict):
         problems = server.rnj.configure(Layer("the editor's settings", editor))

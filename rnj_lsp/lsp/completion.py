@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 from lsprotocol import types as lsp
 
-from rnj_lsp.completion.suggestion import Trigger
+from rnj_lsp.completion.suggestion import Outcome, Place, Trigger
 from rnj_lsp.lsp import convert
-from rnj_lsp.lsp.server import RnjServer
+from rnj_lsp.lsp.server import RnjServer, answered
 from rnj_lsp.source.document import Document, Span
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ def offer_ghost_text(server: RnjServer) -> None:
             text = document.text[: span.start] + selected + document.text[span.end :]
             seen, offset = document.with_text(text, document.version), span.start + len(selected)
         trigger = convert.trigger_from_lsp(params.context.trigger_kind)
-        outcome = await server.rnj.suggest(server.rnj.place(seen, offset), trigger)
+        outcome = await _suggest(server, server.rnj.place(seen, offset), trigger)
         if outcome.suggestion is None or _moved_on(server, document):
             return []
         text = selected + outcome.suggestion.text
@@ -67,7 +67,7 @@ def offer_popup(server: RnjServer) -> None:
             position = convert.position_from_lsp(params.position)
             offset = document.offset_at(position, server.encoding)
             place = server.rnj.place(document, offset)
-            outcome = await server.rnj.suggest(place, Trigger.AUTOMATIC)
+            outcome = await _suggest(server, place, Trigger.AUTOMATIC)
             if outcome.suggestion is not None and not _moved_on(server, document):
                 name = server.rnj.completion_model().info.name
                 items.append(
@@ -86,7 +86,13 @@ async def offer_popup_later(server: RnjServer) -> None:
     offer_popup(server)
     options = lsp.CompletionRegistrationOptions(trigger_characters=_POPUP_TRIGGERS)
     registration = lsp.Registration("rnj-popup", lsp.TEXT_DOCUMENT_COMPLETION, options)
-    await server.client_register_capability_async(lsp.RegistrationParams([registration]))
+    await answered(server.client_register_capability_async(lsp.RegistrationParams([registration])))
+
+
+async def _suggest(server: RnjServer, place: Place, trigger: Trigger) -> Outcome:
+    """Return a suggestion made with the editor's own settings, once these are known."""
+    await server.settled.wait()
+    return await server.rnj.suggest(place, trigger)
 
 
 def _guarded(

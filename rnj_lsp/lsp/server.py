@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable
-from typing import Any
+from typing import Any, TypeVar
 
 from lsprotocol import types as lsp
 from lsprotocol.converters import get_converter
+from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
 
 from rnj_lsp import __version__
@@ -22,6 +23,11 @@ from rnj_lsp.settings import Problem
 from rnj_lsp.source.document import PositionEncoding
 
 log = logging.getLogger(__name__)
+
+_CLIENT_S = 5.0
+"""Seconds for a client to answer a question; the server goes on without."""
+
+Answer = TypeVar("Answer")
 
 
 class RnjServer(LanguageServer):
@@ -41,6 +47,9 @@ class RnjServer(LanguageServer):
         self.accepted = 0
         self.startup_problems: list[Problem] = []
         self.popup_offered = False
+        self.settled = asyncio.Event()
+        """Set once the editor has said its settings; a request before that would be wasted."""
+
         self.tasks: set[asyncio.Task[None]] = set()
 
     def spawn(self, work: Awaitable[None]) -> None:
@@ -93,3 +102,13 @@ class RnjServer(LanguageServer):
 
     def _on_state(self, spec: str, state: ModelState) -> None:
         self.reporter.report(self.status())
+
+
+async def answered(question: Awaitable[Answer]) -> Answer | None:
+    """Return the client's answer, or None when it refuses or does not answer."""
+    try:
+        async with asyncio.timeout(_CLIENT_S):
+            return await question
+    except (JsonRpcException, TimeoutError):
+        log.warning("the client did not answer a question")
+        return None

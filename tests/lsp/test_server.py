@@ -214,6 +214,12 @@ async def test_bad_settings_are_reported_once_and_the_good_ones_hold(tmp_path: P
         assert warnings == []
 
 
+async def test_a_client_that_refuses_to_tell_its_settings_is_served(tmp_path: Path) -> None:
+    async with editor(tmp_path, model=script(tmp_path, ONE), refuses=True) as client:
+        uri = await open_file(client, tmp_path / "a.py", "x = \n")
+        assert await client.inline_completion(uri, 0, 4)
+
+
 async def test_settings_change_while_the_server_runs(tmp_path: Path) -> None:
     async with editor(tmp_path, model=script(tmp_path, ONE)) as client:
         uri = await open_file(client, tmp_path / "a.py", "x = \n")

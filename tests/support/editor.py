@@ -28,11 +28,13 @@ async def editor(
     environ: Mapping[str, str] | None = None,
     options: Any = None,
     folders: Sequence[Path] | None = None,
+    refuses: bool = False,
 ) -> AsyncIterator[LspClient]:
     """Start a server on a folder and do the handshake; it is ended, whatever happens."""
     client = await LspClient.start(
         settings=settings, environ={"RNJ_MODEL": model, **(environ or {})}, folder=folder
     )
+    client.refuses = refuses
     try:
         roots = [folder] if folders is None else folders
         await client.initialize(*roots, capabilities=capabilities, options=options)
