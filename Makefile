@@ -36,7 +36,7 @@ $(READY): pyproject.toml
 	    "$$($(BIN)/python -c 'import tomllib; print(*[d for d in tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"] if d.startswith("llama-cpp-python")])')" \
 	    > $(VENV)/install.log 2>&1 & pip=$$!; \
 	  while kill -0 $$pip 2>/dev/null; do \
-	    printf '\r  llama.cpp: %-24s' "$$(grep -o '\[[0-9]*/[0-9]*\]' $(VENV)/install.log | tail -n 1)"; sleep 1; \
+	    printf '\r  llama.cpp: %-24s' "$$(grep -o '\[[0-9]*/[0-9]*\]' $(VENV)/install.log 2>/dev/null | tail -n 1)"; sleep 1; \
 	  done; \
 	  wait $$pip || { echo; tail -n 25 $(VENV)/install.log; echo "llama.cpp could not be built: see $(VENV)/install.log"; exit 1; }; \
 	  printf '\r  llama.cpp: %-24s\n' built

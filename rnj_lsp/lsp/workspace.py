@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -74,6 +75,7 @@ class Workspace:
             problems += [problem for problem in more if problem not in problems]
         for opened in self._models.values():
             opened.session.settings_changed()
+        logging.getLogger("rnj_lsp").setLevel(self._settings.log.level.upper())
         return problems
 
     def add_folder(self, path: Path) -> None:
