@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from rnj_lsp.completion.suggestion import Extent, Reason
 from rnj_lsp.source.document import Document
+from rnj_lsp.source.languages import language
 from rnj_lsp.source.scope_end import unclosed
 from rnj_lsp.source.syntax import Syntax, syntax
 
@@ -117,6 +118,18 @@ def indented(draft: Draft) -> Draft | Reason:
     return replace(draft, text=text)
 
 
+def spaced_once(draft: Draft) -> Draft | Reason:
+    """Drop blanks at the start where the cursor stands behind one, as in `return ‸`.
+
+    In front of a comment at the end of a line two blanks are common, so there they stay.
+    """
+    left, text = draft.left, draft.text.lstrip(" \t")
+    marks = language(draft.document.language).line_comment
+    if not left.strip() or left[-1] not in " \t" or (marks and text.startswith(marks[0])):
+        return draft
+    return replace(draft, text=text)
+
+
 def not_below(draft: Draft) -> Draft | Reason:
     """Drop lines at the end that stand below the cursor already."""
     eol = draft.document.eol
@@ -211,6 +224,7 @@ FILTERS: tuple[Filter, ...] = (
     one_line_ending,
     not_empty,
     indented,
+    spaced_once,
     not_below,
     suffix_once,
     trimmed,

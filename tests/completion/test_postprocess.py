@@ -38,6 +38,10 @@ def shown(marked: str, answer: str, language: str = "python") -> str:
             "def f():\n    ├a = 1\n    return a┤\n",
         ),
         ("if x:\n\t‸\n", "\ta = 1\n    b = 2", "if x:\n\t├a = 1\n\tb = 2┤\n"),
+        # A blank that is there is not written again, but for a comment's second one.
+        ("def f():\n    return ‸\n", " x", "def f():\n    return ├x┤\n"),
+        ("x = 1 ‸\n", " # one", "x = 1 ├ # one┤\n"),
+        ("x =‸\n", " 1", "x =├ 1┤\n"),
         # The lines below are not written again.
         ("a = 1\n‸\nreturn_value(a)\n", "return_value(a)", "REPEATS_BELOW"),
         ("a = 1\n‸\nprint(a)\n", "a = 2\nprint(a)", "a = 1\n├a = 2┤\nprint(a)\n"),
