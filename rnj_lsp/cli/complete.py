@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
+from rich.text import Text
 
 import rnj_lsp
 from rnj_lsp.cli.main import COULD_NOT, CommandError
@@ -27,17 +28,18 @@ _CONTEXT_LINES = 4
 """Lines shown above a completion."""
 
 
-def complete(place: str, model: str | None, as_json: bool) -> int:
+def complete(where: str, model: str | None, as_json: bool) -> int:
     """Complete at FILE:LINE:COL and print the suggestion; exit status 1 when there is none."""
-    path, line, column = _parsed(place)
+    path, line, column = _parsed(where)
     document = _document(path)
     offset = document.offset_at(Position(line - 1, column - 1), PositionEncoding.UTF32)
     settings = _settings(model)
-    outcome, name = asyncio.run(_complete_one(document, offset, settings))
+    place = Place.of(document, offset, Path.cwd())
+    outcome, name = asyncio.run(_complete_one(place, settings))
     if as_json:
         print(json.dumps(_as_json(outcome, name), indent=2))
     else:
-        _print(Console(highlight=False), document, offset, outcome, name)
+        _print(Console(highlight=False), place, outcome, name)
     return 0 if outcome.suggestion else COULD_NOT
 
 
@@ -82,9 +84,9 @@ async def _try(holes: Sequence[Hole], settings: Settings) -> int:
     session, given = Session(opened), 0
     try:
         for hole in holes:
-            place = Place(hole.document, hole.offset, _name(hole.document.path))
+            place = Place.of(hole.document, hole.offset, Path.cwd())
             outcome = await session.suggest(place, Trigger.INVOKED, settings.completion)
-            _print(console, hole.document, hole.offset, outcome, opened.info.name)
+            _print(console, place, outcome, opened.info.name)
             if outcome.suggestion is not None and outcome.suggestion.text == hole.removed:
                 console.print("  [green]exactly what was there[/]")
             else:
@@ -96,11 +98,10 @@ async def _try(holes: Sequence[Hole], settings: Settings) -> int:
     return 0 if given else COULD_NOT
 
 
-async def _complete_one(document: Document, offset: int, settings: Settings) -> tuple[Outcome, str]:
+async def _complete_one(place: Place, settings: Settings) -> tuple[Outcome, str]:
     opened = await _ready(settings, Console(stderr=True, highlight=False))
     session = Session(opened)
     try:
-        place = Place(document, offset, _name(document.path))
         outcome = await session.suggest(place, Trigger.INVOKED, settings.completion)
         return outcome, opened.info.name
     finally:
@@ -159,30 +160,25 @@ def _settings(model: str | None) -> Settings:
     return settings
 
 
-def _name(path: str) -> str:
-    """Return the file's name for the prompt: below the working folder where it lies there."""
-    full = Path(path)
-    if full.is_relative_to(Path.cwd()):
-        return full.relative_to(Path.cwd()).as_posix()
-    return "/".join(full.parts[-2:])
-
-
-def _print(console: Console, document: Document, offset: int, outcome: Outcome, model: str) -> None:
+def _print(console: Console, place: Place, outcome: Outcome, model: str) -> None:
+    """Print the lines above the cursor, the cursor's line with the suggestion, and the timing."""
+    document, offset = place.document, place.offset
     line = document.line_of(offset)
-    console.print(f"\n[bold]{escape(_name(document.path))}:{line + 1}[/] [dim]({escape(model)})[/]")
+    shown = Text(f"\n{place.name}:{line + 1}", "bold")
+    shown.append(f" ({model})\n", "not bold dim")
     for above in range(max(0, line - _CONTEXT_LINES), line):
-        console.print(f"  [dim]{above + 1:5}[/] {escape(document.line_text(above))}")
+        shown.append(f"  {above + 1:5} ", "not bold dim")
+        shown.append(document.line_text(above) + "\n", "not bold")
     span = document.line_span(line)
-    left, right = document.text[span.start : offset], document.text[offset : span.end]
+    shown.append(f"  {line + 1:5} ", "not bold dim")
+    shown.append(document.text[span.start : offset], "not bold")
     text = outcome.suggestion.text if outcome.suggestion else ""
-    shown = f"{escape(left)}[bold green]{escape(text)}[/]{escape(right)}"
-    first, *rest = shown.split("\n")
-    console.print(f"  [dim]{line + 1:5}[/] {first}")
-    for more in rest:
-        console.print(f"        [bold green]{more}[/]")
+    shown.append("\n        ".join(text.splitlines()), "green")
+    shown.append(document.text[offset : span.end], "not bold")
+    console.print(shown)
     if outcome.suggestion is None:
-        console.print(f"  [yellow]no suggestion: {escape(outcome.explanation)}[/]")
-    console.print(f"  [dim]{escape(_timing(outcome))}[/]")
+        console.print(Text(f"  no suggestion: {outcome.explanation}", "yellow"))
+    console.print(Text(f"  {_timing(outcome)}", "dim"))
 
 
 def _timing(outcome: Outcome) -> str:

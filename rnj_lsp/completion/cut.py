@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from rnj_lsp.completion.suggestion import Extent
 from rnj_lsp.source.cursor import opens_block, scope_end
 from rnj_lsp.source.document import Document
@@ -50,6 +52,9 @@ class Cut:
     def feed(self, piece: str) -> bool:
         """Add a piece of the answer; return True when the answer is complete."""
         self._text += piece
+        if self._kept is None and endless(self._text):
+            # A filter refuses it; here it only has to stop.
+            self._kept = len(self._text)
         while self._kept is None:
             newline = self._text.find("\n", self._checked)
             if newline < 0:
@@ -100,6 +105,20 @@ class Cut:
         end = scope_end(self._document, self._offset, text)
         if end < len(text.rstrip()):
             self._kept = end
+
+
+_ENDLESS = re.compile(
+    r"(?P<short>[^\s].{2,15}?)(?P=short){5,}\Z|(?P<long>\S.{15,80}?)(?P=long){3,}\Z"
+)
+"""As often again nobody writes it: the bounds are Tabby's, from its filter of line ends."""
+
+_TAIL = 400
+
+
+def endless(text: str) -> bool:
+    """Return whether a text says the same again and again up to its end; a ruler may."""
+    match = _ENDLESS.search(text, max(0, len(text) - _TAIL))
+    return match is not None and len(set(match["short"] or match["long"])) > 1
 
 
 def _equal(lines: list[str]) -> bool:

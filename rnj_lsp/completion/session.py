@@ -173,7 +173,7 @@ class Session:
         """Stream an answer and cut it; a prompt that does not fit is made smaller."""
         window_tokens = self._model.info.context_tokens
         answer_tokens = min(settings.max_tokens, window_tokens // 5)
-        if extent is not Extent.BLOCK:
+        if extent is Extent.ONE_LINE:
             answer_tokens = min(answer_tokens, _LINE_TOKENS)
         room = min(settings.context_tokens, window_tokens - answer_tokens - _FRAME_TOKENS)
         for attempt in range(_SHRINKS + 1):

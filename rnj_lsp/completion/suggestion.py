@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 
 from rnj_lsp.models.model import Usage
 from rnj_lsp.source.document import Document, Span
@@ -48,6 +49,7 @@ class Reason(StrEnum):
     NOTHING_FITS = "not even the lines around the cursor fit the model's window"
     EMPTY = "the model suggested nothing"
     REPEATS_BELOW = "the suggestion only repeated the lines below"
+    REPEATS_ITSELF = "the suggestion only repeated itself"
     REPEATS_SUFFIX = "the suggestion only repeated what follows the cursor"
     SENTINEL = "the suggestion was made of the model's control tokens"
     BREAKS_SYNTAX = "the suggestion would have broken the syntax"
@@ -62,7 +64,20 @@ class Place:
     """Code points before the cursor."""
 
     name: str
-    """The path relative to its workspace folder, with `/`; never the user's home."""
+    """The path relative to its workspace folder, with `/`; outside of any, folder and file."""
+
+    @classmethod
+    def of(cls, document: Document, offset: int, folder: Path | None) -> Place:
+        """Return a cursor in a document of a workspace folder, or of none."""
+        path = Path(document.path)
+        if not document.path:
+            name = ""
+        elif folder is not None and path.is_relative_to(folder):
+            name = path.relative_to(folder).as_posix()
+        else:
+            # The folder tells a key file from others, and more of the path is nobody's business.
+            name = "/".join(path.parts[-2:])
+        return cls(document, offset, name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,13 +99,7 @@ class Workspace:
     def place(self, document: Document, offset: int) -> Place:
         """Return a cursor with the name that the model sees for the file."""
         folder = self._folder_of(document.path)
-        if not document.path:
-            name = ""
-        elif folder is None:
-            name = Path(document.path).name
-        else:
-            name = Path(document.path).relative_to(folder.path).as_posix()
-        return Place(document, offset, name)
+        return Place.of(document, offset, folder.path if folder else None)
 
     async def suggest(self, place: Place, trigger: Trigger) -> Outcome:
         """Return a suggestion or the reason for none, and note in the journal which."""

@@ -59,6 +59,16 @@ def test_the_model_sees_the_name_of_the_file_and_nothing_above_it(
     assert run(capsys, "complete", "src/app.py:1:5", "--json")[0] == 0
 
 
+def test_a_suggestion_of_several_lines_with_brackets_is_printed_as_it_is(
+    project: Path, capsys: Captured
+) -> None:
+    (project / "app.py").write_text("x = '[/]'\ndef f(a):\n", encoding="utf-8")
+    answer = {"prefix_ends": "):", "text": "\n    b = [a[1]]\n    return [b]\n"}
+    status, out, _ = run(capsys, "complete", "app.py:2:10", "--model", script(project, answer))
+    assert status == 0
+    assert "            b = [a[1]]\n            return [b]\n" in out
+
+
 @pytest.mark.parametrize(
     ("place", "says"),
     [

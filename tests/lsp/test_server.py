@@ -263,6 +263,16 @@ async def test_a_project_file_cannot_choose_the_model(tmp_path: Path) -> None:
         assert await client.inline_completion(uri, 0, 4)
 
 
+async def test_a_key_file_outside_of_every_folder_is_not_sent(tmp_path: Path) -> None:
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / "project").mkdir()
+    model, folders = script(tmp_path, ONE), [tmp_path / "project"]
+    async with editor(tmp_path, model=model, folders=folders) as client:
+        uri = await open_file(client, tmp_path / ".ssh" / "config", "x = \n", "plaintext")
+        assert await client.inline_completion(uri, 0, 4) == []
+        assert "rnj.completion.exclude" in (await command(client, "rnj.why", uri))["message"]
+
+
 async def test_a_model_that_does_not_exist_is_said_and_the_server_lives(tmp_path: Path) -> None:
     async with editor(tmp_path, model="no-such-model") as client:
         status = await client.notification("rnj/status", state="unreachable")
