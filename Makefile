@@ -48,5 +48,4 @@ clean:
 
 # The picture in the README: a real run, drawn.
 picture: $(READY)
-	@mkdir -p docs
-	FORCE_COLOR=1 COLUMNS=96 $(BIN)/rnj-lsp try | $(BIN)/python -c 'import sys; from rich.console import Console; from rich.text import Text; shown = Console(record=True, width=96, file=open("/dev/null", "w")); shown.print(Text.from_ansi("$$ make try\n" + sys.stdin.read())); shown.save_svg("docs/try.svg", title="rnj-lsp")'
+	FORCE_COLOR=1 COLUMNS=96 $(BIN)/rnj-lsp try | $(BIN)/python docs/draw.py 'make try' docs/try.svg

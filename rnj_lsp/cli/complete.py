@@ -19,7 +19,7 @@ from rnj_lsp.cli.serve import open_later
 from rnj_lsp.completion.session import Session
 from rnj_lsp.completion.suggestion import Outcome, Place, Trigger
 from rnj_lsp.lsp.configuration import configured, model_option
-from rnj_lsp.models.model import Model, ModelError, ModelState
+from rnj_lsp.models.model import Model, ModelState
 from rnj_lsp.settings import Settings
 from rnj_lsp.source.document import Document, Position, PositionEncoding
 from rnj_lsp.source.languages import language_of_path
@@ -80,7 +80,7 @@ def default_holes() -> list[Hole]:
 
 async def _try(holes: Sequence[Hole], settings: Settings) -> int:
     console = Console(highlight=False)
-    opened = await _ready(settings, console)
+    opened = await _ready(settings)
     session, given = Session(opened), 0
     try:
         for hole in holes:
@@ -99,7 +99,7 @@ async def _try(holes: Sequence[Hole], settings: Settings) -> int:
 
 
 async def _complete_one(place: Place, settings: Settings) -> tuple[Outcome, str]:
-    opened = await _ready(settings, Console(stderr=True, highlight=False))
+    opened = await _ready(settings)
     session = Session(opened)
     try:
         outcome = await session.suggest(place, Trigger.INVOKED, settings.completion)
@@ -109,20 +109,17 @@ async def _complete_one(place: Place, settings: Settings) -> tuple[Outcome, str]
         await opened.close()
 
 
-async def _ready(settings: Settings, console: Console) -> Model:
-    """Open the completion model and wait for it, with its progress on the console."""
-    with console.status("") as shown:
+async def _ready(settings: Settings) -> Model:
+    """Open the completion model and wait for it, with its progress on standard error."""
+    with Console(stderr=True, highlight=False).status("") as shown:
 
         def on_state(state: ModelState) -> None:
             percent = f" {state.percent} %" if state.percent is not None else ""
             shown.update(escape(f"{state.message or state.kind}{percent}"))
 
-        try:
-            spec = settings.completion.model or settings.model
-            opened = open_later(spec, settings.host, on_state)
-            await opened.ready()
-        except ModelError as error:
-            raise CommandError(str(error)) from error
+        spec = settings.completion.model or settings.model
+        opened = open_later(spec, settings.host, on_state)
+        await opened.ready()
     return opened
 
 

@@ -10,11 +10,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from rnj_lsp.cli.main import CommandError
 from rnj_lsp.cli.serve import open_later
 from rnj_lsp.lsp.configuration import configured, model_option
 from rnj_lsp.models.host.launch import HostRecord, running_hosts, stop_host
-from rnj_lsp.models.model import ModelError, ModelState
+from rnj_lsp.models.model import ModelState
 
 
 def host(verb: str, model: str | None, as_json: bool) -> int:
@@ -45,11 +44,8 @@ async def _run(model: str | None) -> int:
         percent = f" {state.percent} %" if state.percent is not None else ""
         console.print(escape(f"{state.kind}{percent}: {state.message}"))
 
-    try:
-        opened = open_later(settings.model, settings.host, on_state)
-        await opened.ready()
-    except ModelError as error:
-        raise CommandError(str(error)) from error
+    opened = open_later(settings.model, settings.host, on_state)
+    await opened.ready()
     if not opened.info.local:
         console.print("This model is remote: it needs no host here.")
     await opened.close()

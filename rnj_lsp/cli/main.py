@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from rnj_lsp import __version__
+from rnj_lsp.models.model import ModelError
 
 COULD_NOT = 1
 """Exit status of a command that was understood and could not be done."""
@@ -26,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command: Callable[[argparse.Namespace], int] = options.command
     try:
         return command(options)
-    except CommandError as error:
+    except (CommandError, ModelError) as error:
         print(f"rnj-lsp: {error}", file=sys.stderr)
         return COULD_NOT
     except KeyboardInterrupt:

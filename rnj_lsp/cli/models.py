@@ -15,11 +15,9 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from rnj_lsp.cli.main import CommandError
 from rnj_lsp.models import library
 from rnj_lsp.models.catalog import known_models
 from rnj_lsp.models.download import pull
-from rnj_lsp.models.model import ModelError
 from rnj_lsp.settings import HostSettings
 
 _GIGABYTE = 1_000_000_000
@@ -27,15 +25,12 @@ _GIGABYTE = 1_000_000_000
 
 def models(verb: str, name: str, as_json: bool) -> int:
     """Do one of `list`, `pull`, `use` and `remove`."""
-    try:
-        if verb == "pull":
-            return _pull(name, as_json)
-        if verb == "use":
-            return _said(f"`auto` now means {library.use(name)}", as_json)
-        if verb == "remove":
-            return _said("\n".join(f"{path} was removed" for path in library.remove(name)), as_json)
-    except ModelError as error:
-        raise CommandError(str(error)) from error
+    if verb == "pull":
+        return _pull(name, as_json)
+    if verb == "use":
+        return _said(f"`auto` now means {library.use(name)}", as_json)
+    if verb == "remove":
+        return _said("\n".join(f"{path} was removed" for path in library.remove(name)), as_json)
     return _list(as_json)
 
 

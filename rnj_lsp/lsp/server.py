@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable
+from pathlib import Path
 from typing import Any, TypeVar
 
 from lsprotocol import types as lsp
@@ -40,9 +41,10 @@ class RnjServer(LanguageServer):
             protocol_cls=Protocol,
             converter_factory=get_converter,
         )
-        self.folder = cache_folder()
-        self.rnj = Workspace(open_model, self._on_state, Journal(self.folder / JOURNAL))
-        self.reporter = Reporter(self, self.folder / "starter-told")
+        folder = _cache()
+        journal = Journal(folder / JOURNAL if folder else None)
+        self.rnj = Workspace(open_model, self._on_state, journal)
+        self.reporter = Reporter(self, folder / "starter-told" if folder else None)
         self.encoding = PositionEncoding.UTF16
         self.accepted = 0
         self.startup_problems: list[Problem] = []
@@ -102,6 +104,15 @@ class RnjServer(LanguageServer):
 
     def _on_state(self, spec: str, state: ModelState) -> None:
         self.reporter.report(self.status())
+
+
+def _cache() -> Path | None:
+    """Return the cache folder; a server without one still completes, and only remembers less."""
+    try:
+        return cache_folder()
+    except ModelError as error:
+        log.warning("%s", error)
+        return None
 
 
 async def answered(question: Awaitable[Answer]) -> Answer | None:

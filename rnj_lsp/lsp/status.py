@@ -52,7 +52,7 @@ def status_of(state: ModelState, info: ModelInfo | None, enabled: bool) -> Statu
 class Reporter:
     """Sends states to the client, each change once."""
 
-    def __init__(self, server: LanguageServer, told: Path) -> None:
+    def __init__(self, server: LanguageServer, told: Path | None) -> None:
         self._server = server
         self._told = told
         self._loading: ProgressBar | None = None
@@ -69,9 +69,8 @@ class Reporter:
             self._say(lsp.MessageType.Warning, status.message)
         elif status.state == "ready" and last is not None and last.state == "unreachable":
             self._say(lsp.MessageType.Info, status.message or f"{status.model} is back.")
-        if status.state == "ready" and status.starter and not self._told.exists():
+        if status.state == "ready" and status.starter and not self._hinted():
             self._say(lsp.MessageType.Info, _STARTER_HINT)
-            self._told.touch()
 
     @asynccontextmanager
     async def task(self, title: str) -> AsyncIterator[Callable[[int, int], None]]:
@@ -81,6 +80,13 @@ class Reporter:
             yield lambda done, total: bar.report("", done * 100 // total if total else None)
         finally:
             bar.end("")
+
+    def _hinted(self) -> bool:
+        """Return whether the user was told before, on this machine, and remember it now."""
+        if self._told is None or self._told.exists():
+            return True
+        self._told.touch()
+        return False
 
     def _say(self, kind: lsp.MessageType, message: str) -> None:
         self._server.window_show_message(lsp.ShowMessageParams(kind, message))

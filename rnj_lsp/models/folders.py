@@ -1,6 +1,7 @@
 """The user's folders for rnj-lsp, on Linux, macOS and Windows.
 
 `RNJ_HOME` moves all of them below one folder, for tests and for portable installations.
+Each function raises `HostFailed` where the folder cannot be made or is not the user's.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import sys
 from pathlib import Path
 
 import platformdirs
+
+from rnj_lsp.models.model import HostFailed
 
 
 def data_folder() -> Path:
@@ -31,7 +34,7 @@ def runtime_folder() -> Path:
     if os.name == "posix":
         # A folder of another user's could hold a planted host file.
         if folder.stat().st_uid != os.getuid():
-            raise PermissionError(f"{folder} belongs to another user; remove it or set RNJ_HOME")
+            raise HostFailed(f"{folder} belongs to another user; remove it or set RNJ_HOME")
         folder.chmod(0o700)
     return folder
 
@@ -39,5 +42,10 @@ def runtime_folder() -> Path:
 def _made(name: str, usual: Path) -> Path:
     home = os.environ.get("RNJ_HOME")
     folder = Path(home) / name if home else usual
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise HostFailed(
+            f"{folder} cannot be made ({error.strerror}); set RNJ_HOME to a folder of yours"
+        ) from error
     return folder

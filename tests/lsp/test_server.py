@@ -319,6 +319,14 @@ async def test_nothing_of_the_users_code_is_logged(tmp_path: Path) -> None:
     assert "key-1234" not in logged
 
 
+async def test_a_home_that_cannot_be_written_costs_only_the_memory_of_it(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    environ = {"RNJ_HOME": str(tmp_path / "file")}
+    async with editor(tmp_path, model=script(tmp_path, ONE), environ=environ) as client:
+        uri = await open_file(client, tmp_path / "a.py", "x = \n")
+        assert await client.inline_completion(uri, 0, 4)
+
+
 async def test_exit_without_shutdown_is_status_1(tmp_path: Path) -> None:
     client = await LspClient.start(environ={"RNJ_MODEL": script(tmp_path, ONE)})
     await client.initialize(tmp_path)
