@@ -48,4 +48,4 @@ clean:
 
 # The picture in the README: a real run, drawn.
 picture: $(READY)
-	FORCE_COLOR=1 COLUMNS=96 $(BIN)/rnj-lsp try | $(BIN)/python docs/draw.py 'make try' docs/try.svg
+	FORCE_COLOR=1 COLUMNS=108 $(BIN)/rnj-lsp try | $(BIN)/python docs/draw.py 'make try' docs/try.svg

@@ -7,7 +7,7 @@ from io import StringIO
 from rich.console import Console
 from rich.text import Text
 
-WIDTH = 96
+WIDTH = 108
 
 
 def main() -> None:

@@ -61,9 +61,9 @@ def try_holes(places: Sequence[str], model: str | None) -> int:
 
 
 _DEFAULT_HOLES = (
-    ("source/edits.py", "    for edit in "),
-    ("models/endpoint.py", "    async def connect(self, on_state: OnState) -> "),
-    ("completion/cache.py", "        self._entries.pop("),
+    ("models/host/bodies.py", "        show_special="),
+    ("models/host/chat.py", "ids: list[int] ="),
+    ("models/host/service.py", "    async def close(self) ->"),
 )
 """Files of this package, which no model was trained on, and where their holes begin."""
 
@@ -172,7 +172,7 @@ def _print(console: Console, place: Place, outcome: Outcome, model: str) -> None
     text = outcome.suggestion.text if outcome.suggestion else ""
     shown.append("\n        ".join(text.splitlines()), "green")
     shown.append(document.text[offset : span.end], "not bold")
-    console.print(shown)
+    console.print(shown, soft_wrap=True)
     if outcome.suggestion is None:
         console.print(Text(f"  no suggestion: {outcome.explanation}", "yellow"))
     console.print(Text(f"  {_timing(outcome)}", "dim"))
