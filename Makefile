@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-TESTS ?=
+TESTS ?= tests
 TEST_OPTIONS ?=
 
 .PHONY: try test check format picture clean
