@@ -52,9 +52,8 @@ class Cut:
     def feed(self, piece: str) -> bool:
         """Add a piece of the answer; return True when the answer is complete."""
         self._text += piece
-        if self._kept is None and endless(self._text):
-            # A filter refuses it; here it only has to stop.
-            self._kept = len(self._text)
+        if self._kept is None:
+            self._kept = _before_loop(self._text)
         while self._kept is None:
             newline = self._text.find("\n", self._checked)
             if newline < 0:
@@ -107,18 +106,25 @@ class Cut:
             self._kept = end
 
 
-_ENDLESS = re.compile(
-    r"(?P<short>[^\s].{2,15}?)(?P=short){5,}\Z|(?P<long>\S.{15,80}?)(?P=long){3,}\Z"
-)
+_LOOP = re.compile(r"(?P<short>\S.{2,15}?)(?P=short){5}|(?P<long>\S.{15,80}?)(?P=long){3}")
 """As often again nobody writes it: the bounds are Tabby's, from its filter of line ends."""
 
 _TAIL = 400
 
 
-def endless(text: str) -> bool:
-    """Return whether a text says the same again and again up to its end; a ruler may."""
-    match = _ENDLESS.search(text, max(0, len(text) - _TAIL))
-    return match is not None and len(set(match["short"] or match["long"])) > 1
+def _before_loop(text: str) -> int | None:
+    """Return how much of a text is left when what it says again and again is said once.
+
+    None where it says nothing so often. Rows of numbers and rulers are no loops. A loop shows
+    that a model does not find the end, not that its first words are wrong.
+    """
+    match = _LOOP.search(text, max(0, len(text) - _TAIL))
+    if match is None:
+        return None
+    said = match["short"] or match["long"]
+    if not any(character.isalpha() for character in said):
+        return None
+    return len(text[: match.start() + len(said)].rstrip(" \t,;"))
 
 
 def _equal(lines: list[str]) -> bool:

@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from rnj_lsp.completion.cut import endless
 from rnj_lsp.completion.suggestion import Extent, Reason
 from rnj_lsp.source.document import Document
 from rnj_lsp.source.languages import language
@@ -74,11 +73,6 @@ def without_sentinels(draft: Draft) -> Draft | Reason:
             kept = draft.text[: match.start()]
             return replace(draft, text=kept) if kept.strip() else Reason.SENTINEL
     return draft
-
-
-def not_endless(draft: Draft) -> Draft | Reason:
-    """Refuse what says the same again and again: a model that has lost itself."""
-    return Reason.REPEATS_ITSELF if endless(draft.text) else draft
 
 
 def one_line_ending(draft: Draft) -> Draft | Reason:
@@ -229,7 +223,6 @@ FILTERS: tuple[Filter, ...] = (
     without_sentinels,
     one_line_ending,
     not_empty,
-    not_endless,
     indented,
     spaced_once,
     not_below,

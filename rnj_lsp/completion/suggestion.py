@@ -49,7 +49,6 @@ class Reason(StrEnum):
     NOTHING_FITS = "not even the lines around the cursor fit the model's window"
     EMPTY = "the model suggested nothing"
     REPEATS_BELOW = "the suggestion only repeated the lines below"
-    REPEATS_ITSELF = "the suggestion only repeated itself"
     REPEATS_SUFFIX = "the suggestion only repeated what follows the cursor"
     SENTINEL = "the suggestion was made of the model's control tokens"
     BREAKS_SYNTAX = "the suggestion would have broken the syntax"

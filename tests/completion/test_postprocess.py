@@ -19,14 +19,6 @@ def shown(marked: str, answer: str, language: str = "python") -> str:
 @pytest.mark.parametrize(
     ("marked", "answer", "expected"),
     [
-        # A model that has lost itself.
-        (
-            "x = ‸\n",
-            "a/websocket/websocket/websocket/websocket/websocket/websocket",
-            "REPEATS_ITSELF",
-        ),
-        ("x = ‸\n", "[0, 0, 0, 0, 0, 0, 0, 0]", "x = ├[0, 0, 0, 0, 0, 0, 0, 0]┤\n"),
-        ("# ‸\n", "-" * 60, "# ├" + "-" * 60 + "┤\n"),
         # Nothing is a reason.
         ("x = ‸\n", "", "EMPTY"),
         ("x = ‸\n", " \n\n", "EMPTY"),

@@ -84,6 +84,11 @@ def text_of(outcome: Outcome) -> str | None:
             "x = call(\n        1,\n    )\n    y = 2\n",
             "x = call(\n        1,\n    )",
         ),
+        # What is said again and again is said once; rows of numbers and rulers are no loops.
+        ("x = max(‸\n", "a.b, " * 20, "a.b"),
+        ("if a‸\n", " and other.thing()" * 20, " and other.thing()"),
+        ("x = [‸\n", "0, 0, 0, 0, 0, 0, 0, 0]\n", "0, 0, 0, 0, 0, 0, 0, 0]"),
+        ("# ‸\n", "-" * 60 + "\n", "-" * 60),
         # Inside a comment only the line.
         ("# it adds ‸\nx = 1\n", "numbers\nif x:\n    pass\n", "numbers"),
     ],

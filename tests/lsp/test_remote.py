@@ -86,13 +86,17 @@ async def test_a_hanging_endpoint_holds_nothing_up(
     client: LspClient, server: FaultServer, mode: Mode
 ) -> None:
     assert await ask(client, 0)
-    server.received.clear()
     server.mode = mode
+    server.received.clear()
     stuck = asyncio.create_task(ask(client, 1))
     await asyncio.to_thread(server.received.wait)
-    server.mode = "good"
-    assert [item["insertText"] for item in await ask(client, 2)] == ["a + b"]
+    server.received.clear()
+    newer = asyncio.create_task(ask(client, 2))
     assert await stuck == []
+    await asyncio.to_thread(server.received.wait)
+    server.mode = "good"
+    assert [item["insertText"] for item in await ask(client, 3)] == ["a + b"]
+    await newer
 
 
 async def test_a_lost_endpoint_is_said_once_and_so_is_its_return(
