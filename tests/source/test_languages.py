@@ -35,7 +35,7 @@ def test_every_language_is_found_by_all_its_names(known: Language) -> None:
     for alias in (known.id, *known.aliases):
         assert language(alias) is known
     for ending in known.endings:
-        assert language_of_path("/work/some" + ending) is known
+        assert language_of_path("/project/some" + ending) is known
         assert ending == ending.lower()
     for name in known.files:
         assert language_of_path("C:\\work\\" + name) is known
