@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rnj_lsp.models.client import OpenAIModel
 from rnj_lsp.models.library import models_folder, use
-from rnj_lsp.models.model import ModelError, ModelNotFound
+from rnj_lsp.models.model import ModelNotFound
 from rnj_lsp.models.scripted import ScriptedModel
 from rnj_lsp.models.select import Choice, open_model, providers, resolve
 from rnj_lsp.settings import HostSettings
@@ -28,10 +28,7 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 def starter() -> Path:
     from rnj_lsp.models.host.starter import starter_path
 
-    try:
-        return starter_path()
-    except ModelError:
-        pytest.skip("the bundled model is not built yet")
+    return starter_path()
 
 
 def install(name: str, file: str) -> Path:

@@ -13,7 +13,7 @@ def at_cursor(marked: str) -> tuple[str, int]:
 
 def document(text: str, language: str = "plaintext") -> Document:
     """Return a document of `text`, version 1."""
-    return Document("file:///project/x", "/work/x", language, 1, text)
+    return Document("file:///project/x", "/project/x", language, 1, text)
 
 
 def parsed(text: str, language: str) -> Syntax:
