@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from rnj_lsp.completion.journal import JOURNAL, saved_entries
+from rnj_lsp.completion.journal import saved_entries
 from rnj_lsp.models.folders import cache_folder
 
 _SHOWN = 20
@@ -21,7 +21,7 @@ def why(file: str | None, as_json: bool) -> int:
     name = Path(file).as_posix() if file else None
     found = [
         entry
-        for entry in saved_entries(cache_folder() / JOURNAL)
+        for entry in saved_entries(cache_folder())
         if name is None or entry.file == name or name.endswith("/" + entry.file)
     ][:_SHOWN]
     if as_json:

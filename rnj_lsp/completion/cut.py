@@ -44,11 +44,6 @@ class Cut:
         """The answer so far, cut where it is complete."""
         return self._text if self._kept is None else self._text[: self._kept]
 
-    @property
-    def complete(self) -> bool:
-        """True when nothing more is needed from the model."""
-        return self._kept is not None
-
     def feed(self, piece: str) -> bool:
         """Add a piece of the answer; return True when the answer is complete."""
         self._text += piece
@@ -60,7 +55,7 @@ class Cut:
                 break
             self._line_ended(newline)
             self._checked = newline + 1
-        return self.complete
+        return self._kept is not None
 
     def finish(self) -> str:
         """Return the answer after the model has ended it, cut to the scope."""

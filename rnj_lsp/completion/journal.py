@@ -6,17 +6,21 @@ An entry holds places, reasons and times, and never a character of the user's co
 from __future__ import annotations
 
 import json
+import logging
+import os
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rnj_lsp.completion.suggestion import Outcome, Place, Trigger
 
-JOURNAL = "journal.jsonl"
-"""The name of the file in the cache folder."""
+log = logging.getLogger(__name__)
 
 _KEPT = 200
+"""Entries of one server."""
+
+_FILES = 20
+"""Journals that are kept in the folder; the oldest go first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +48,21 @@ class Entry:
 
 
 class Journal:
-    """The latest requests, newest last, kept in a file so that the terminal can show them."""
+    """The latest requests of one server, kept in a file of its own for the terminal to show.
 
-    def __init__(self, file: Path | None) -> None:
-        self._file = file
+    Each server writes its own file, so that two editors do not overwrite each other's.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._file = folder / f"journal-{os.getpid()}.jsonl" if folder else None
         self._entries: deque[Entry] = deque(maxlen=_KEPT)
+        self._saved = True
 
     def add(self, now: float, place: Place, trigger: Trigger, model: str, outcome: Outcome) -> None:
         """Remember how a request ended."""
         line = place.document.line_of(place.offset)
         column = place.offset - place.document.line_span(line).start
+        self._saved = False
         self._entries.append(
             Entry(
                 time=now,
@@ -76,18 +85,36 @@ class Journal:
         return [entry for entry in reversed(self._entries) if file in (None, entry.file)]
 
     def save(self) -> None:
-        """Write the entries to the file, whole or not at all."""
-        if self._file is None:
+        """Write the entries to the file, whole or not at all, when there are new ones."""
+        if self._file is None or self._saved:
             return
+        self._saved = True
         text = "".join(json.dumps(asdict(entry)) + "\n" for entry in self._entries)
         partial = self._file.with_suffix(".partial")
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(self._file)
+        try:
+            partial.write_text(text, encoding="utf-8")
+            partial.replace(self._file)
+            for old in _files(self._file.parent)[_FILES:]:
+                old.unlink(missing_ok=True)
+        except OSError as error:
+            log.warning("the journal cannot be written: %s", error.strerror)
 
 
-def saved_entries(file: Path) -> Iterator[Entry]:
-    """Return the entries that a server has written, newest first; none when there is no file."""
-    if not file.is_file():
-        return
-    for line in reversed(file.read_text(encoding="utf-8").splitlines()):
-        yield Entry(**json.loads(line))
+def saved_entries(folder: Path) -> list[Entry]:
+    """Return the entries that servers have written, newest first; what is damaged is left out."""
+    entries = list[Entry]()
+    for file in _files(folder):
+        for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                entries.append(Entry(**json.loads(line)))
+            except (ValueError, TypeError):
+                # Another version of rnj-lsp may have written other fields.
+                continue
+    return sorted(entries, key=lambda entry: entry.time, reverse=True)
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return the journals in a folder, the latest first."""
+    return sorted(
+        folder.glob("journal-*.jsonl"), key=lambda file: file.stat().st_mtime, reverse=True
+    )

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from rnj_lsp.completion.suggestion import Extent, Reason
+from rnj_lsp.completion.suggestion import Reason
 from rnj_lsp.source.document import Document
 from rnj_lsp.source.languages import language
 from rnj_lsp.source.scope_end import unclosed
@@ -22,7 +22,6 @@ class Draft:
 
     document: Document
     offset: int
-    extent: Extent
     text: str
 
     @property

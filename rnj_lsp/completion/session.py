@@ -63,7 +63,6 @@ class _Answer:
     """What the model wrote for one request."""
 
     text: str = ""
-    raw: str = ""
     usage: Usage = field(default_factory=Usage)
     first_text_ms: float | None = None
 
@@ -155,14 +154,14 @@ class Session:
             async with asyncio.timeout(_ANSWER_S):
                 answer = await self._answer(state, place, extent, settings)
         except PromptTooLong as error:
-            return Outcome(None, Reason.NOTHING_FITS, str(error), extent)
+            return Outcome(None, Reason.NOTHING_FITS, str(error))
         except ModelTimeout as error:
-            return Outcome(None, Reason.TOO_SLOW, str(error), extent)
+            return Outcome(None, Reason.TOO_SLOW, str(error))
         except TimeoutError:
-            return Outcome(None, Reason.TOO_SLOW, self._model.info.name, extent)
+            return Outcome(None, Reason.TOO_SLOW, self._model.info.name)
         except ModelError as error:
-            return Outcome(None, Reason.MODEL_FAILED, str(error), extent)
-        outcome = _outcome(place, extent, answer)
+            return Outcome(None, Reason.MODEL_FAILED, str(error))
+        outcome = _outcome(place, answer)
         text = outcome.suggestion.text if outcome.suggestion else ""
         self._cache.put(place, text, outcome.reason)
         return outcome
@@ -203,7 +202,6 @@ class Session:
             async for chunk in chunks:
                 if chunk.text and answer.first_text_ms is None:
                     answer.first_text_ms = self._since(began)
-                answer.raw += chunk.text
                 if chunk.usage.prompt_tokens >= 0:
                     answer.usage = chunk.usage
                 if cut.feed(chunk.text):
@@ -233,14 +231,12 @@ def _shrink(error: PromptTooLong) -> float:
     return 0.6
 
 
-def _outcome(place: Place, extent: Extent, answer: _Answer) -> Outcome:
-    draft = postprocess(Draft(place.document, place.offset, extent, answer.text))
+def _outcome(place: Place, answer: _Answer) -> Outcome:
+    draft = postprocess(Draft(place.document, place.offset, answer.text))
     outcome = Outcome(
         suggestion=None,
-        extent=extent,
         usage=answer.usage,
         first_text_ms=answer.first_text_ms,
-        raw=answer.raw,
     )
     if isinstance(draft, Reason):
         return replace(outcome, reason=draft)
@@ -251,7 +247,7 @@ def _outcome(place: Place, extent: Extent, answer: _Answer) -> Outcome:
 def _from_cache(hit: Hit, place: Place) -> Outcome:
     if hit.reason is not None:
         return Outcome(None, hit.reason)
-    draft = repeat(Draft(place.document, place.offset, Extent.LINE, hit.text))
+    draft = repeat(Draft(place.document, place.offset, hit.text))
     if isinstance(draft, Reason):
         return Outcome(None, draft)
     return Outcome(Suggestion(draft.text, Span(place.offset, place.offset), cached=True))

@@ -100,14 +100,10 @@ class Outcome:
     detail: str = ""
     """A sentence of the model's or the client's that makes the reason more exact."""
 
-    extent: Extent | None = None
     usage: Usage = field(default_factory=Usage)
     total_ms: float = 0.0
     first_text_ms: float | None = None
     """From the request to the first text of the model; None when it was not asked."""
-
-    raw: str = ""
-    """What the model wrote, before it was cut and filtered. Never logged."""
 
     @property
     def explanation(self) -> str:

@@ -69,9 +69,11 @@ def _life(server: RnjServer) -> None:
     @server.feature(lsp.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS)
     def did_change_folders(params: lsp.DidChangeWorkspaceFoldersParams) -> None:
         for folder in params.event.removed:
-            rnj.remove_folder(Path(convert.path_from_uri(folder.uri)))
+            if path := convert.path_from_uri(folder.uri):
+                rnj.remove_folder(Path(path))
         for folder in params.event.added:
-            rnj.add_folder(Path(convert.path_from_uri(folder.uri)))
+            if path := convert.path_from_uri(folder.uri):
+                rnj.add_folder(Path(path))
         server.report_problems(rnj.configure())
 
     @server.feature(lsp.WORKSPACE_DID_CHANGE_WATCHED_FILES)

@@ -14,7 +14,7 @@ from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
 
 from rnj_lsp import __version__
-from rnj_lsp.completion.journal import JOURNAL, Journal
+from rnj_lsp.completion.journal import Journal
 from rnj_lsp.lsp.protocol import Protocol
 from rnj_lsp.lsp.status import Reporter, Status, status_of
 from rnj_lsp.lsp.workspace import OpenModel, Workspace
@@ -42,7 +42,7 @@ class RnjServer(LanguageServer):
             converter_factory=get_converter,
         )
         folder = _cache()
-        journal = Journal(folder / JOURNAL if folder else None)
+        journal = Journal(folder)
         self.rnj = Workspace(open_model, self._on_state, journal)
         self.reporter = Reporter(self, folder / "starter-told" if folder else None)
         self.encoding = PositionEncoding.UTF16

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from rnj_lsp.completion.postprocess import Draft, postprocess, repeat
-from rnj_lsp.completion.suggestion import Extent, Reason
+from rnj_lsp.completion.suggestion import Reason
 from tests.support.notation import document, inserted
 
 
 def shown(marked: str, answer: str, language: str = "python") -> str:
     """Return the document with what is left of an answer, or the reason why nothing is."""
     made, offset = document(marked, language)
-    draft = postprocess(Draft(made, offset, Extent.BLOCK, answer))
+    draft = postprocess(Draft(made, offset, answer))
     return draft.name if isinstance(draft, Reason) else inserted(made.text, offset, draft.text)
 
 
@@ -77,7 +77,7 @@ def test_a_language_without_a_grammar_is_filtered_too() -> None:
 
 def test_an_answer_from_the_cache_does_not_close_a_bracket_twice() -> None:
     made, offset = document("foo(‸)\n")
-    draft = repeat(Draft(made, offset, Extent.LINE, "a, b)"))
+    draft = repeat(Draft(made, offset, "a, b)"))
     assert not isinstance(draft, Reason)
     assert draft.text == "a, b"
 
